@@ -1,0 +1,76 @@
+"""persist_magic: a notebook cell becomes a job that outlives its session.
+
+    %load_ext persist_magic
+
+    %%persist calcpi
+    sum(1 / n**2 for n in range(1, 10**8))
+
+Owns the public names, each imported when it is first used: the worker imports this package too, and must start with next
+to nothing.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .errors import JobCancelled, JobFailed, JobTimeout, PersistError
+    from .job import Job, jobs, load, persist
+    from .status import JobState, Status
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Job",
+    "JobCancelled",
+    "JobFailed",
+    "JobState",
+    "JobTimeout",
+    "PersistError",
+    "Status",
+    "jobs",
+    "load",
+    "load_ipython_extension",
+    "persist",
+    "unload_ipython_extension",
+]
+
+_HOME = {
+    "Job": "job",
+    "JobCancelled": "errors",
+    "JobFailed": "errors",
+    "JobState": "status",
+    "JobTimeout": "errors",
+    "PersistError": "errors",
+    "Status": "status",
+    "jobs": "job",
+    "load": "job",
+    "persist": "job",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """``%load_ext persist_magic``."""
+    from .magics import register
+
+    register(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """``%unload_ext persist_magic``."""
+    from .magics import unregister
+
+    unregister(ipython)

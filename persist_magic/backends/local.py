@@ -1,0 +1,190 @@
+"""Jobs on this machine: processes of their own, detached from the session.
+
+Owns how a local job is started (a session of its own, orphaned at once), found again (pid with start time, boot and pid
+namespace), cancelled and described. The order in which jobs start is kept by `slots`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from traitlets import Integer
+from traitlets.config import Configurable
+
+from ..errors import BackendError, StoreError
+from ..processes import ALIVE, GONE, REBOOTED, STOPPED, ProcessId, descendants
+from ..slots import Slots
+from ..status import Observation, Word
+from ..store import Handle, JobDirectory, JobSpec, Root, RunDirectory, told, write_atomic
+from .base import Query
+
+_WORKER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker", "__main__.py")
+_LAUNCH_SECONDS = 30.0
+
+# The shell starts job.sh in the background, tells its pid and ends: the job is nobody's child, no zombie in the session.
+_LAUNCHER = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise BackendError("local", f"{message}; after -- it takes --slots N and --nice N")
+
+
+class LocalBackend(Configurable):
+    """Runs jobs as processes of this machine."""
+
+    name = "local"
+    slots = Integer(
+        0, min=0, help="How many local jobs of one root run at once; 0 means the number of cores. The others wait."
+    ).tag(config=True)
+
+    def settings(self, options: Sequence[str]) -> dict[str, Any]:
+        parser = _Parser(prog="local", add_help=False, allow_abbrev=False)
+        parser.add_argument("--slots", type=int)
+        parser.add_argument("--nice", type=int, default=0)
+        chosen = parser.parse_args(list(options))
+        if chosen.slots is not None and chosen.slots < 1:
+            raise BackendError("local", "--slots takes a number from 1 on")
+        if not 0 <= chosen.nice <= 19:
+            raise BackendError("local", "--nice takes a number from 0 to 19")
+        return {"slots": chosen.slots or self.slots or os.cpu_count() or 1, "nice": chosen.nice}
+
+    def script(self, directory: JobDirectory, spec: JobSpec) -> str:
+        lines = [
+            "#!/bin/sh",
+            f"# Runs the job {spec.name} of persist_magic; by hand too: sh job.sh",
+            "# PYTHONPATH comes back for the cell. Until the worker stands nothing in it may shadow what it needs.",
+            "unset PYTHONPATH",
+            f"exec {shlex.quote(spec.executable)} {shlex.quote(_WORKER)} {shlex.quote(directory.path)}",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def reserve(self, directory: JobDirectory, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return {**settings, "ticket": _slots(directory).draw(directory.name)}
+
+    def submit(self, directory: JobDirectory, run: RunDirectory, settings: Mapping[str, Any]) -> Handle:
+        with told("write", directory.launch_log_path):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(directory.launch_log_path, flags, 0o600))
+        try:
+            pid = self._launch(directory)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            _slots(directory).release(str(settings["ticket"]))
+            raise BackendError(self.name, f"job {directory.name} was not started: {error}") from error
+        handle = Handle(self.name, run.number, time.time(), f"pid {pid}", ProcessId.of(pid))
+        with told("write", directory.handle_path):
+            write_atomic(directory.handle_path, handle.to_bytes(), sync=False)
+        return handle
+
+    @staticmethod
+    def _launch(directory: JobDirectory) -> int:
+        launcher = subprocess.run(
+            ["/bin/sh", "-c", _LAUNCHER, "sh", directory.launch_log_path, "/bin/sh", directory.script_path],
+            cwd=directory.path,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            timeout=_LAUNCH_SECONDS,
+            check=True,
+        )
+        return int(launcher.stdout)
+
+    def poll(self, queries: Sequence[Query]) -> list[Observation]:
+        return [_observe(query) for query in queries]
+
+    def cancel(self, query: Query, force: bool) -> None:
+        """Wake the supervisor, which reads the request; where it is gone, do its work."""
+        supervisor, child = _processes(query)
+        if supervisor is not None and supervisor.state() == STOPPED:
+            supervisor.signal(signal.SIGCONT)
+        if supervisor is not None and supervisor.signal(signal.SIGTERM):
+            return
+        if child is not None and child.state() in (ALIVE, STOPPED):
+            number = signal.SIGKILL if force else signal.SIGTERM
+            for pid in (*descendants(child.pid), child.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+                    os.kill(pid, signal.SIGCONT)
+
+    def info(self, query: Query) -> dict[str, Any]:
+        """Return what ps(1) tells of the cell's process and its descendants.
+
+        Returns
+        -------
+        dict
+            ``pid``, ``processes``, ``cpu_seconds``, ``memory`` (resident bytes), ``threads``, ``command``; empty if the
+            job is not running here.
+        """
+        supervisor, child = _processes(query)
+        process = child or supervisor
+        if process is None or process.state() not in (ALIVE, STOPPED):
+            return {}
+        import psutil
+
+        members = []
+        for pid in (process.pid, *descendants(process.pid)):
+            with contextlib.suppress(psutil.Error):
+                members.append(psutil.Process(pid).as_dict(["cpu_times", "memory_info", "num_threads", "cmdline", "status"]))
+        if not members:
+            return {}
+        return {
+            "pid": process.pid,
+            "process_status": members[0]["status"],
+            "processes": len(members),
+            "cpu_seconds": sum(each["cpu_times"].user + each["cpu_times"].system for each in members if each["cpu_times"]),
+            "memory": sum(each["memory_info"].rss for each in members if each["memory_info"]),
+            "threads": sum(each["num_threads"] or 0 for each in members),
+            "command": shlex.join(members[0]["cmdline"] or []),
+        }
+
+
+def _slots(directory: JobDirectory) -> Slots:
+    return Slots(Root(os.path.dirname(directory.path)))
+
+
+def _processes(query: Query) -> tuple[ProcessId | None, ProcessId | None]:
+    """Supervisor and child of the run, as far as they are known."""
+    if query.started is not None:
+        return query.started.supervisor, query.started.child
+    handle = query.handle
+    return (handle.process if handle is not None and handle.run == query.run.number else None), None
+
+
+def _observe(query: Query) -> Observation:
+    supervisor, child = _processes(query)
+    if supervisor is None:
+        return Observation(Word.UNKNOWN, "no process is known")
+    state = supervisor.state()
+    if state == REBOOTED:
+        return Observation(Word.GONE, f"{supervisor.host} was rebooted while the job was not finished")
+    if state not in (ALIVE, STOPPED, GONE):
+        return Observation(Word.UNKNOWN, f"it belongs to {supervisor.host}, which cannot be asked from here")
+    child_state = child.state() if child is not None else GONE
+    if state == GONE:
+        if child_state in (ALIVE, STOPPED):
+            return Observation(Word.ALIVE, note="its supervisor is gone, the cell goes on")
+        return Observation(Word.GONE)
+    if query.started is None:
+        return Observation(Word.QUEUED, _waits_for(query))
+    if STOPPED in (state, child_state):
+        return Observation(Word.ALIVE, note="stopped by a signal (SIGSTOP), not responding")
+    return Observation(Word.ALIVE)
+
+
+def _waits_for(query: Query) -> str:
+    try:
+        submitted = query.run.submitted()
+        ticket = str(submitted.settings.get("ticket", "")) if submitted is not None else ""
+        ahead = _slots(query.job).before(ticket) if ticket else 0
+    except (OSError, StoreError):
+        return ""
+    return f"waiting for a slot, {ahead} before it" if ahead else "starting"

@@ -1,0 +1,215 @@
+"""From a cell, or a function call, and a namespace to a payload.
+
+Owns the order of things: needed names, then pickling, then the fingerprint, and the errors that name the culprit.
+Knows nothing of where the payload lies: it is given paths.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import hashlib
+import os
+import types
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import CaptureError, MissingNames, Unpicklable
+from ..store import CapturedName, Payload
+from . import explain, names
+from .pickler import BufferFile, PayloadWriter, write_names
+
+CALL = "__persist_call__"
+"""The global through which a persisted function and its arguments reach the worker."""
+
+_SYSTEM_NAMES = frozenset(
+    {"__name__", "__doc__", "__builtins__", "__builtin__", "__package__", "__loader__", "__spec__", "__annotations__"}
+)
+_SHELL_NAMES = frozenset({"get_ipython", "exit", "quit", "open", "display"})
+
+
+@dataclass(frozen=True)
+class Source:
+    """What is to run.
+
+    Attributes
+    ----------
+    kind : str
+        "cell" or "function".
+    text : str
+        As written, for people.
+    code : str
+        Python, IPython's syntax translated.
+    future_flags : int
+        The session's ``from __future__`` compiler flags.
+    extensions : tuple of str
+        IPython extensions that the session has loaded.
+    """
+
+    kind: str
+    text: str
+    code: str
+    future_flags: int = 0
+    extensions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to take besides and what to leave out: ``--with`` and ``--without``."""
+
+    add: tuple[str, ...] = ()
+    omit: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Capture:
+    """What was captured.
+
+    Attributes
+    ----------
+    fingerprint : str
+        Equal for an identical cell with identical inputs.
+    """
+
+    names: tuple[CapturedName, ...]
+    payload: Payload
+    cell_digest: str
+    fingerprint: str
+    warnings: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes written."""
+        buffers: set[tuple[int, int]] = {(offset, length) for offset, length in self.payload.buffers}
+        return self.payload.size + sum(length for _, length in buffers)
+
+
+def capture(
+    job: str,
+    source: Source,
+    namespace: dict[str, Any],
+    selection: Selection,
+    path: str | None,
+    buffers: str | None,
+    call: tuple[Any, tuple[Any, ...], dict[str, Any]] | None = None,
+) -> Capture:
+    """Write what a cell needs.
+
+    Parameters
+    ----------
+    job : str
+        For messages.
+    namespace : dict
+        The session's globals.
+    path, buffers : str or None
+        The files to write, which must not exist; None only measures and fingerprints.
+    call : (function, args, kwargs), optional
+        Instead of a cell's globals: what to call.
+
+    Raises
+    ------
+    MissingNames
+        If the cell reads names that do not exist.
+    Unpicklable
+        If something it needs cannot be written.
+    CaptureError
+        If the cell is no valid Python.
+    """
+    system = _provided_names(namespace)
+    warnings: list[str] = []
+    if call is not None:
+        items = [(CALL, call)]
+        wanted: list[str] = []
+        attributes: set[str] = set()
+    else:
+        needs = _needs(job, source, namespace.keys() - system)
+        unknown = [name for name in selection.add if name not in namespace]
+        if missing := [name for name in (*needs.missing, *unknown) if name not in selection.omit]:
+            raise MissingNames(job, tuple(dict.fromkeys(missing)))
+        wanted = [*needs.names, *needs.mentioned]
+        attributes, warnings = needs.attributes, needs.warnings
+        items = []
+    chosen = sorted((set(wanted) | set(selection.add)) - set(selection.omit) - system)
+    items += [(name, namespace[name]) for name in chosen]
+    with _opened(path) as file, contextlib.closing(BufferFile(buffers)) as buffer_file:
+        writer = PayloadWriter(file, buffer_file, namespace)
+        writer.reducer.attributes |= attributes
+        try:
+            written = write_names(writer, items, left_out=system | set(selection.omit))
+            payload = writer.close()
+        except OSError:
+            raise
+        except Exception as error:
+            raise _explained(job, error, items, namespace, writer) from error
+        if file is not None:
+            file.flush()
+            os.fsync(file.fileno())
+    captured = tuple(_describe(name, namespace, call, *facts) for name, facts in written.items())
+    cell_digest = _digest(source.kind, source.code.strip(), str(source.future_flags))
+    inputs = [f"{each.name}={each.digest}" for each in captured if each.digest]
+    return Capture(captured, payload, cell_digest, _digest(cell_digest, *inputs), tuple(dict.fromkeys(warnings)))
+
+
+def _needs(job: str, source: Source, known: Collection[str]) -> names.Needs:
+    """What the cell reads; its lines are counted with the magic's, as the notebook shows them."""
+    code = "\n" + source.code
+    try:
+        compile(code, "<cell>", "exec", source.future_flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        return names.needed_names(code, known)
+    except (SyntaxError, ValueError) as error:
+        where = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
+        raise CaptureError(f"job {job} not submitted: the cell is no valid Python, {where}") from None
+
+
+def _provided_names(namespace: dict[str, Any]) -> set[str]:
+    """Names that the worker has of its own: what Python puts into every module, and IPython into its session."""
+    shell = {
+        name
+        for name in _SHELL_NAMES & namespace.keys()
+        if str(getattr(namespace[name], "__module__", "")).startswith(("IPython", "ipykernel"))
+    }
+    return set(_SYSTEM_NAMES) | shell
+
+
+@contextlib.contextmanager
+def _opened(path: str | None) -> Iterator[Any]:
+    if path is None:
+        yield None
+        return
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with open(descriptor, "wb") as file:
+        yield file
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _describe(name: str, namespace: dict[str, Any], call: Any, size: int, digest: str, asked_by: str) -> CapturedName:
+    value = call if name == CALL else namespace[name]
+    return CapturedName(name, explain.type_name(value), explain.detail(value), size, digest, asked_by)
+
+
+def _explained(
+    job: str, error: Exception, items: Collection[tuple[str, Any]], namespace: dict[str, Any], writer: PayloadWriter
+) -> CaptureError:
+    """The same failure with the path to the culprit, found by pickling again with the names of objects in view."""
+    last = list(writer.reducer.emitted)[-1] if writer.reducer.emitted else "?"
+    for name, value in (*items, *((name, namespace.get(name)) for name in writer.reducer.emitted)):
+        found = explain.find_culprit(name, value, namespace)
+        if found is not None:
+            path, reason = found
+            return Unpicklable(job, name, path.replace(CALL, "the call"), reason)
+    return Unpicklable(job, last, last, explain.reason_of(error))
+
+
+def function_text(function: Any) -> str:
+    """Return a function's source, or a line that names it."""
+    import inspect
+
+    try:
+        return inspect.getsource(inspect.unwrap(function))
+    except (OSError, TypeError):
+        kind = "function" if isinstance(function, types.FunctionType) else type(function).__name__
+        return f"# {kind} {getattr(function, '__qualname__', repr(function))}: its source is not known\n"

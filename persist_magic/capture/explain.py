@@ -1,0 +1,200 @@
+"""Words about values: what they are, and where in them the thing sits that cannot be written.
+
+Owns descriptions (type, shape or length), sizes in words, and the path to a culprit, found by a second pass with the
+pure Python pickler, which keeps the chain of objects; it runs only after a failure. Knows nothing of jobs.
+"""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import reprlib
+import sys
+import types
+from typing import Any
+
+from .pickler import Reducer, code_globals
+
+_ATOMS = frozenset({int, float, complex, str, bytes, bytearray, bool, type(None)})
+_ARRAY_LIBRARIES = frozenset(
+    {"numpy", "pandas", "torch", "jax", "jaxlib", "xarray", "polars", "cupy", "scipy", "tensorflow", "dask"}
+)
+_SHOWN = 200
+_MANY = 50
+
+
+def type_name(value: object) -> str:
+    """Return the type as people name it: "DataFrame", "function", "module"."""
+    return "class" if isinstance(value, type) else type(value).__qualname__
+
+
+def detail(value: Any) -> str:
+    """Return shape and dtype, or length, or an empty string. Never calls code of the session's own classes."""
+    kind = type(value)
+    if kind.__module__.partition(".")[0] in _ARRAY_LIBRARIES:
+        shape = getattr(value, "shape", None)
+        if isinstance(shape, tuple):
+            dtype = getattr(value, "dtype", None)
+            return f"{tuple(shape)} {dtype}" if dtype is not None else f"{tuple(shape)}"
+    if kind in (list, tuple, dict, set, frozenset, str, bytes, bytearray):
+        return f"len {len(value)}"
+    return value.__name__ if isinstance(value, types.ModuleType) else ""
+
+
+def shown(value: object) -> str:
+    """Return the value's repr on one line, cut at 200 characters, or what its repr raised."""
+    try:
+        text = repr(value) if _is_small(value) else reprlib.repr(value)
+    except Exception as error:  # noqa: BLE001  a user's __repr__ may raise anything
+        return f"<{type(value).__qualname__} object, its repr raised {type(error).__name__}>"
+    text = " ".join(text.split())
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _is_small(value: object) -> bool:
+    return not isinstance(value, (list, tuple, dict, set, frozenset, str, bytes)) or len(value) <= _MANY
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in words: "312 B", "1.2 MB", "4.0 GB"."""
+    if count < 1000:
+        return f"{count} B"
+    scaled = float(count)
+    for unit in ("kB", "MB", "GB"):
+        scaled /= 1000
+        if scaled < 1000:
+            return f"{scaled:.1f} {unit}" if scaled < 100 else f"{scaled:.0f} {unit}"
+    return f"{scaled / 1000:.1f} TB"
+
+
+class _Nowhere:
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+
+_PythonPickler: Any = pickle._Pickler
+
+
+class _PathPickler(_PythonPickler):  # type: ignore[misc]
+    """The Python pickler with the same reducers; after a failure its stack is the way to the culprit."""
+
+    def __init__(self, reducer: Reducer) -> None:
+        super().__init__(_Nowhere(), 5, buffer_callback=lambda buffer: False)
+        self._reducer = reducer
+        self._skip = id(reducer.namespace)
+        self.stack: list[Any] = []
+
+    def reducer_override(self, obj: Any) -> Any:
+        return self._reducer.reduce(obj)
+
+    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+        if type(obj) in _ATOMS or id(obj) == self._skip or _holds_only_atoms(obj):
+            return
+        self.stack.append(obj)
+        super().save(obj, save_persistent_id)
+        self.stack.pop()
+
+    def memoize(self, obj: Any) -> None:
+        if id(obj) not in self.memo:
+            super().memoize(obj)
+
+    def get(self, i: int) -> bytes:
+        return b""
+
+
+def _holds_only_atoms(obj: Any) -> bool:
+    """A large plain container or array: nothing in it can fail."""
+    kind = type(obj)
+    if kind.__module__ == "numpy":
+        return getattr(getattr(obj, "dtype", None), "hasobject", True) is False
+    if kind in (list, tuple, set, frozenset) and len(obj) > _MANY:
+        return set(map(type, obj)) <= _ATOMS
+    return kind is dict and len(obj) > _MANY and set(map(type, obj.values())) <= _ATOMS
+
+
+def find_culprit(name: str, value: Any, namespace: dict[str, Any]) -> tuple[str, str] | None:
+    """Say where in a value the thing sits that cannot be pickled.
+
+    Returns
+    -------
+    (path, reason) or None
+        For example ``("model.loader._lock", "cannot pickle 'sqlite3.Connection' object")``; None if nothing fails.
+    """
+    pickler = _PathPickler(Reducer(namespace))
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, 10_000))
+    try:
+        pickler.dump(value)
+    except Exception as error:  # noqa: BLE001  a user's __reduce__ may raise anything; the words are what is wanted
+        return path_of(name, pickler.stack), reason_of(error)
+    finally:
+        sys.setrecursionlimit(limit)
+    return None
+
+
+def reason_of(error: BaseException) -> str:
+    """Return an error's words, one line."""
+    text = " ".join(str(error).split())
+    return text or type(error).__name__
+
+
+def path_of(name: str, stack: list[Any]) -> str:
+    """Return the way through the objects of `stack`, the first of which is called `name`."""
+    path = name
+    owner = stack[0] if stack else None
+    holder: Any = None  # a dict or tuple made only for pickling: the state of `owner`
+    for child in stack[1:]:
+        step = _step(owner, child)
+        if step is None and holder is not None:
+            step = _step(holder, child)
+        if step is not None:
+            path += step
+            owner, holder = child, None
+        elif isinstance(child, (dict, tuple, list)):
+            holder = child
+        elif not isinstance(child, types.CellType):
+            owner, holder = child, None
+    return path
+
+
+def _step(owner: Any, child: Any) -> str | None:
+    """How `child` is reached from `owner`, in Python's notation."""
+    if isinstance(owner, dict):
+        for key, value in owner.items():
+            if value is child:
+                return f"[{reprlib.repr(key)}]"
+            if key is child:
+                return ".<a key>"
+    elif isinstance(owner, (list, tuple)):
+        for index, value in enumerate(owner):
+            if value is child:
+                return f"[{index}]"
+    elif isinstance(owner, (set, frozenset)):
+        return ".<an element>"
+    elif isinstance(owner, types.FunctionType):
+        return _step_in_function(owner, child)
+    elif isinstance(owner, functools.partial):
+        return ".func" if child is owner.func else _step(owner.args, child) or _step(owner.keywords, child)
+    elif isinstance(owner, types.MethodType):
+        return ".__self__" if child is owner.__self__ else ".__func__" if child is owner.__func__ else None
+    attributes = getattr(owner, "__dict__", None)
+    for attribute, value in (attributes or {}).items():
+        if value is child:
+            return f".{attribute}"
+    for attribute in getattr(type(owner), "__slots__", ()):
+        if getattr(owner, attribute, None) is child:
+            return f".{attribute}"
+    return None
+
+
+def _step_in_function(function: types.FunctionType, child: Any) -> str | None:
+    for variable, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        try:
+            if cell.cell_contents is child:
+                return f".<closure {variable}>"
+        except ValueError:
+            continue
+    for name in code_globals(function.__code__):
+        if function.__globals__.get(name) is child:
+            return f" → global {name}"
+    return ".__defaults__" if any(child is value for value in function.__defaults__ or ()) else None

@@ -1,0 +1,685 @@
+"""The pickler: C pickle, with reducers for what belongs to the session.
+
+Owns how functions, classes, modules, locks and streams are reduced, and the file format of a payload (pickle stream, page
+aligned buffers beside it). Needs the standard library only; dill is imported when an object turns up that the stock pickler
+refuses or would store by a name the worker does not have, and its own savers then reduce it.
+Knows nothing of job directories beyond the `Payload` record that says how to read the file back.
+
+The stream of a payload: the seeds (stand-ins that take the memo slots of the session's namespace and of builtins, so that
+each reference to them means the reader's), then the objects, one ``dump`` each on one memo, then the sources of the code.
+"""
+
+from __future__ import annotations
+
+import abc
+import builtins
+import collections
+import dis
+import enum
+import functools
+import hashlib
+import importlib.util
+import linecache
+import marshal
+import operator
+import os
+import pickle
+import sys
+import threading
+import types
+import typing
+from collections.abc import Callable, Iterable
+from typing import Any, BinaryIO
+
+from .. import restore
+from ..store import Payload
+
+PAGE = 4096
+SMALL_BUFFER = 1 << 16
+"""Buffers below this many bytes stay in the stream."""
+
+_DIGEST_SIZE = 16
+_NATIVE: set[type] = {
+    range,
+    slice,
+    type(...),
+    type(None),
+    type(NotImplemented),
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    bytearray,
+    tuple,
+    list,
+    dict,
+    set,
+    frozenset,
+    collections.OrderedDict,
+    collections.defaultdict,
+    collections.deque,
+    collections.Counter,
+    functools.partial,
+    operator.itemgetter,
+    operator.attrgetter,
+    pickle.PickleBuffer,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    types.SimpleNamespace,
+    types.GenericAlias,
+}
+_STREAMS = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
+_ENUM_MACHINERY = frozenset(
+    {
+        "_generate_next_value_",
+        "_member_names_",
+        "_member_map_",
+        "_member_type_",
+        "_value2member_map_",
+        "_unhashable_values_",
+        "_unhashable_values_map_",
+        "_hashable_values_",
+        "_value_repr_",
+        "_use_args_",
+        "_new_member_",
+        "__new__",
+        "_singles_mask_",
+        "_flag_mask_",
+        "_all_bits_",
+        "_boundary_",
+        "_inverted_",
+        "__new_member__",
+        "_sort_order_",
+    }
+)
+
+Reduction = Any  # what object.__reduce__ may return: a str, a tuple of two to six, or NotImplemented
+
+
+class Refused(pickle.PicklingError):
+    """An object that cannot be written, with the words for it."""
+
+    def __init__(self, obj: object, why: str) -> None:
+        super().__init__(why)
+        self.obj = obj
+
+
+@functools.lru_cache(maxsize=4096)
+def code_globals(code: types.CodeType) -> tuple[str, ...]:
+    """Return the names that code, with the code nested in it, looks up or sets as globals."""
+    names: dict[str, None] = {}
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in (
+            "LOAD_GLOBAL",
+            "STORE_GLOBAL",
+            "DELETE_GLOBAL",
+            "LOAD_NAME",
+            "LOAD_FROM_DICT_OR_GLOBALS",
+        ):
+            names[instruction.argval] = None
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names.update(dict.fromkeys(code_globals(constant)))
+    return tuple(names)
+
+
+def importable(obj: Any) -> bool:
+    """Whether a function or class can be found by its module and qualified name in another process."""
+    module = getattr(obj, "__module__", None)
+    if module is None or module == "__main__" or module not in sys.modules:
+        return False
+    found: Any = sys.modules[module]
+    for part in obj.__qualname__.split("."):
+        found = getattr(found, part, None)
+    return found is obj
+
+
+def _module_dict(name: object) -> Any:
+    return getattr(sys.modules.get(name), "__dict__", None) if isinstance(name, str) else None
+
+
+class _StandIn:
+    """Pickles as a call; the session's namespace takes over its place in the memo."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self._reduced = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self._reduced
+
+
+class Reducer:
+    """The reducers, apart from the pickler they serve (the C one for writing, the Python one for explaining).
+
+    Parameters
+    ----------
+    namespace : dict
+        The session's globals; every reference to it means the reader's ``__main__``.
+    """
+
+    def __init__(self, namespace: dict[str, Any]) -> None:
+        self.namespace = namespace
+        self.emitted: dict[str, str] = {}  # global -> who asked for it
+        self.also: dict[str, str] = {}  # global -> who mentions it in a string annotation
+        self.attributes: set[str] = set()  # attribute names seen in code: which submodules to import
+        self.trackers: list[str] = []
+        self.sources: dict[str, str] = {}
+        self.has_code = False
+        self.last: object = None  # the last object met, for messages
+        self._numbers: dict[type, int] = {}
+        self._handlers: dict[type, Callable[[Any], Reduction] | None] = {}
+        self._private_namespaces: dict[int, tuple[_StandIn, set[str]]] = {}
+        self._modules: dict[int, types.ModuleType] = {}
+        self._filenames: dict[str, str] = {}
+
+    def reduce(self, obj: Any) -> Reduction:
+        kind = type(obj)
+        try:
+            handler = self._handlers[kind]
+        except KeyError:
+            handler = self._handlers[kind] = self._handler(kind)
+        if handler is None:
+            self.last = obj
+            return NotImplemented
+        return handler(obj)
+
+    def _handler(self, kind: type) -> Callable[[Any], Reduction] | None:
+        """The reducer for a type; None means that the stock pickler does it right."""
+        if kind in _NATIVE:
+            return None
+        table: dict[Any, Callable[[Any], Reduction]] = {
+            types.FunctionType: self._function,
+            types.CellType: self._cell,
+            types.CodeType: self._code,
+            staticmethod: self._method_wrapper,
+            classmethod: self._method_wrapper,
+            property: self._property,
+            types.MemberDescriptorType: self._descriptor,
+            types.GetSetDescriptorType: self._descriptor,
+            memoryview: self._memoryview,
+            typing.TypeVar: self._type_variable,
+            typing.NewType: self._new_type,
+            type(threading.Lock()): self._lock,
+            type(threading.RLock()): self._lock,
+        }
+        if kind in table:
+            return table[kind]
+        if issubclass(kind, type):
+            return self._class
+        if issubclass(kind, types.ModuleType):
+            return self._module
+        if any(kind is type(getattr(sys, name, None)) for name in _STREAMS):
+            return self._stream
+        if kind.__module__.startswith(("IPython.", "ipykernel.")) and self._is_shell(kind):
+            return lambda shell: (restore.shell, ())
+        return self._refusal(kind) or self._array_subclass(kind) or self._by_dill(kind)
+
+    @staticmethod
+    def _is_shell(kind: type) -> bool:
+        module = sys.modules.get("IPython.core.interactiveshell")
+        return module is not None and issubclass(kind, module.InteractiveShell)
+
+    # ---- what is never written
+
+    def _refusal(self, kind: type) -> Callable[[Any], Reduction] | None:
+        why = {
+            ("_io", "TextIOWrapper"): "an open file; open it where it is used",
+            ("_io", "BufferedReader"): "an open file; open it where it is used",
+            ("_io", "BufferedWriter"): "an open file; open it where it is used",
+            ("_io", "BufferedRandom"): "an open file; open it where it is used",
+            ("_io", "FileIO"): "an open file; open it where it is used",
+            ("builtins", "PyCapsule"): "a pointer into this process",
+            ("builtins", "frame"): "a running frame",
+            ("builtins", "generator"): "a generator cannot leave its process; make a list of it",
+            ("builtins", "coroutine"): "a running coroutine",
+            ("subprocess", "Popen"): "a child process of this session",
+            ("socket", "socket"): "a socket of this session",
+        }.get((kind.__module__, kind.__qualname__))
+        if why is None:
+            return None
+
+        def refuse(obj: object) -> Reduction:
+            raise Refused(obj, f"cannot pickle {kind.__qualname__!r}: {why}")
+
+        return refuse
+
+    # ---- what dill knows better than the stock pickler
+
+    def _by_dill(self, kind: type) -> Callable[[Any], Reduction] | None:
+        """dill's own saver for a type of the standard library that dill registers.
+
+        Other libraries' types and the session's instances follow the pickle protocol; dill is not imported for them.
+        """
+        if kind.__module__.partition(".")[0] not in sys.stdlib_module_names:
+            return None
+        from ._dill import saver_of
+
+        saver = saver_of(kind)
+        if saver is None:
+            return None
+
+        def reduce(obj: Any) -> Reduction:
+            self.last = obj
+            return saver(obj)
+
+        return reduce
+
+    # ---- code
+
+    def _code(self, code: types.CodeType) -> Reduction:
+        self.has_code = True
+        renamed = self._renamed(code)
+        try:
+            # version 2 writes no back references: from version 3 on they follow reference counts, so that the
+            # same code would have another digest in another session
+            data = marshal.dumps(renamed, 2)
+        except ValueError:  # a constant that version 2 cannot hold
+            data = marshal.dumps(renamed)
+        return restore.make_code, (data,)
+
+    def _renamed(self, code: types.CodeType) -> types.CodeType:
+        """Keep the code's source, under a file name without the kernel's pid or the cell's number in it."""
+        name = self._filenames.get(code.co_filename)
+        if name is None:
+            name = self._filenames[code.co_filename] = self._stable_filename(code.co_filename)
+        if name == code.co_filename:
+            return code
+        constants = tuple(self._renamed(c) if isinstance(c, types.CodeType) else c for c in code.co_consts)
+        return code.replace(co_filename=name, co_consts=constants)
+
+    def _stable_filename(self, filename: str) -> str:
+        if os.path.exists(filename) or filename.startswith("<frozen"):
+            return filename
+        source = "".join(linecache.getlines(filename))
+        if not source:
+            return filename
+        name = f"<cell {hashlib.blake2b(source.encode('utf-8', 'replace'), digest_size=4).hexdigest()}>"
+        self.sources[name] = source
+        return name
+
+    def _function(self, function: types.FunctionType) -> Reduction:
+        if importable(function):
+            return NotImplemented
+        self.last = function
+        namespace: Any = function.__globals__
+        needed: dict[str, Any] = {}
+        if namespace is self.namespace:
+            needed = self._needed(function)
+        elif (module := self._modules.get(id(namespace))) is not None:
+            namespace = _StandIn(restore.namespace_of, module)
+        elif namespace is not builtins.__dict__ and _module_dict(namespace.get("__name__")) is namespace:
+            namespace = _StandIn(restore.module_namespace, namespace["__name__"])
+        elif namespace is not builtins.__dict__:
+            stand_in, seen = self._private_namespaces.setdefault(
+                id(namespace), (_StandIn(restore.new_namespace, namespace.get("__name__", "__main__")), set())
+            )
+            for name in code_globals(function.__code__):
+                if name in namespace and name not in seen:
+                    seen.add(name)
+                    needed[name] = namespace[name]
+            namespace = stand_in
+        slots = {
+            slot: value
+            for slot in ("__defaults__", "__kwdefaults__", "__annotations__", "__doc__")
+            if (value := getattr(function, slot))
+        }
+        slots["__qualname__"], slots["__module__"] = function.__qualname__, function.__module__
+        skeleton = function.__code__, namespace, function.__name__, function.__closure__
+        return restore.make_function, skeleton, (function.__dict__, slots, needed), None, None, restore.set_function
+
+    def _needed(self, function: types.FunctionType) -> dict[str, Any]:
+        """The session's globals that a function uses and that are not in the stream yet.
+
+        They travel in the function's own state, so that they are there before any instance whose ``__setstate__``
+        or ``__hash__`` calls the function.
+        """
+        needed = {}
+        asker = f"{function.__qualname__}()"
+        self.attributes.update(function.__code__.co_names)
+        for name in code_globals(function.__code__):
+            if name in self.namespace and name not in self.emitted:
+                self.emitted[name] = asker
+                needed[name] = self.namespace[name]
+        for annotation in function.__annotations__.values():
+            if isinstance(annotation, str):
+                self._mention(annotation, asker)
+        return needed
+
+    def _mention(self, annotation: str, asker: str) -> None:
+        try:
+            code = compile(annotation, "<annotation>", "eval")
+        except SyntaxError:
+            return
+        for name in code.co_names:
+            if name in self.namespace:
+                self.also.setdefault(name, asker)
+
+    def _cell(self, cell: types.CellType) -> Reduction:
+        try:
+            content = cell.cell_contents
+        except ValueError:
+            return restore.make_cell, ()
+        return restore.make_cell, (), (content,), None, None, restore.set_cell
+
+    def _method_wrapper(self, method: Any) -> Reduction:
+        return type(method), (method.__func__,)
+
+    def _property(self, prop: property) -> Reduction:
+        return property, (prop.fget, prop.fset, prop.fdel, prop.__doc__)
+
+    def _descriptor(self, descriptor: Any) -> Reduction:
+        return restore.load_attribute, (descriptor.__objclass__, descriptor.__name__)
+
+    # ---- classes
+
+    def _class(self, cls: Any) -> Reduction:
+        if importable(cls):
+            return NotImplemented
+        self.last = cls
+        if not cls.__flags__ & (1 << 9):  # Py_TPFLAGS_HEAPTYPE
+            handler = self._by_dill(type)
+            return handler(cls) if handler is not None else NotImplemented
+        self.has_code = True
+        attributes = dict(cls.__dict__)
+        for annotation in (attributes.get("__annotations__") or {}).values():
+            if isinstance(annotation, str):
+                self._mention(annotation, cls.__qualname__)
+        if isinstance(cls, enum.EnumMeta):
+            make, arguments = self._enum_skeleton(cls, attributes)
+        else:
+            make, arguments = self._class_skeleton(cls, attributes)
+        registered: list[type] = []
+        if isinstance(cls, abc.ABCMeta):
+            attributes.pop("_abc_impl", None)
+            dump: Any = getattr(abc, "_get_dump", None)
+            if dump is not None:
+                registered = [found for reference in dump(cls)[0] if (found := reference()) is not None]
+        for name in ("__module__", "__qualname__", "__slots__", "__orig_bases__"):
+            attributes.pop(name, None)
+        for name in ("__dict__", "__weakref__"):
+            if not isinstance(attributes.get(name), property):
+                attributes.pop(name, None)
+        return make, arguments, (attributes, registered), None, None, restore.set_class
+
+    def _number(self, cls: type) -> int:
+        """Where the class's tracker stands in the payload's list: a random id in the stream would change its digest."""
+        if cls not in self._numbers:
+            self._numbers[cls] = len(self.trackers)
+            self.trackers.append(restore.tracker_of(cls))
+        return self._numbers[cls]
+
+    def _class_skeleton(self, cls: Any, attributes: dict[str, Any]) -> tuple[Any, tuple[Any, ...]]:
+        namespace = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
+        for name in ("__slots__", "__orig_bases__", "_is_protocol"):
+            if name in attributes:
+                namespace[name] = attributes[name]
+        slots = attributes.get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            attributes.pop(slot, None)
+            if slot.startswith("__") and not slot.endswith("__"):
+                attributes.pop(f"_{cls.__name__.lstrip('_')}{slot}", None)
+        return restore.make_class, (type(cls), cls.__name__, cls.__bases__, namespace, self._number(cls))
+
+    def _enum_skeleton(self, cls: Any, attributes: dict[str, Any]) -> tuple[Any, tuple[Any, ...]]:
+        data_type = cls._member_type_
+        machinery = {"_value_", "_name_", "__objclass__", "_sort_order_"}
+        members = []
+        for name, member in cls.__members__.items():
+            raw = data_type.__new__(data_type, member) if data_type in (int, str, float, bytes) else member._value_
+            own = {key: value for key, value in member.__dict__.items() if key not in machinery}
+            members.append((name, raw, member._value_, own))
+        for name in [n for n in attributes if n in cls.__members__ or n in _ENUM_MACHINERY]:
+            del attributes[name]
+        skeleton = (type(cls), cls.__name__, cls.__bases__, members, cls.__module__, cls.__qualname__, self._number(cls))
+        return restore.make_enum, skeleton
+
+    # ---- the rest
+
+    def _module(self, module: types.ModuleType) -> Reduction:
+        self.last = module
+        name = module.__name__
+        if name == "__main__" and module.__dict__ is self.namespace:
+            return restore.main_module, ()
+        if sys.modules.get(name) is module:
+            prefix = name + "."
+            loaded = (other[len(prefix) :] for other in sorted(sys.modules) if other.startswith(prefix))
+            used = tuple(prefix + other for other in loaded if self.attributes.issuperset(other.split(".")))
+            return restore.import_module, (name, used)
+        self._modules[id(module.__dict__)] = module
+        state = {k: v for k, v in module.__dict__.items() if k not in ("__builtins__", "__loader__", "__spec__")}
+        return restore.make_module, (name,), state, None, None, restore.set_module
+
+    def _stream(self, stream: Any) -> Reduction:
+        for name in _STREAMS:
+            if stream is getattr(sys, name, None):
+                return restore.standard_stream, (name,)
+        self.last = stream
+        refuse = self._refusal(type(stream))
+        return refuse(stream) if refuse is not None else NotImplemented
+
+    def _lock(self, lock: object) -> Reduction:
+        return restore.fresh_lock, (type(lock) is type(threading.RLock()),)
+
+    def _memoryview(self, view: memoryview) -> Reduction:
+        return memoryview, (view.tobytes(),)
+
+    def _type_variable(self, variable: Any) -> Reduction:
+        module = sys.modules.get(variable.__module__)
+        if variable.__module__ != "__main__" and getattr(module, variable.__name__, None) is variable:
+            return NotImplemented
+        v = variable
+        return restore.type_variable, (v.__name__, v.__constraints__, v.__bound__, v.__covariant__, v.__contravariant__)
+
+    def _new_type(self, made: Any) -> Reduction:
+        return restore.new_type, (made.__name__, made.__supertype__, made.__module__)
+
+    def _array_subclass(self, kind: type) -> Callable[[Any], Reduction] | None:
+        """numpy's __reduce__ drops the attributes of a subclass's instances (numpy issue 10933)."""
+        numpy: Any = sys.modules.get("numpy")
+        if numpy is None or kind is numpy.ndarray or not issubclass(kind, numpy.ndarray):
+            return None
+        if not kind.__dictoffset__ or kind.__reduce__ is not numpy.ndarray.__reduce__:
+            return None
+
+        def reduce(array: Any) -> Reduction:
+            function, arguments, state = array.__reduce__()
+            return function, arguments, (state, array.__dict__), None, None, restore.set_array_subclass
+
+        return reduce
+
+
+class _CPickler(pickle.Pickler):
+    """The C pickler, asking a Reducer first."""
+
+    def __init__(self, file: Any, reducer: Reducer, buffer_callback: Any) -> None:
+        super().__init__(file, 5, buffer_callback=buffer_callback)
+        self._reduce = reducer.reduce
+
+    def reducer_override(self, obj: Any) -> Any:
+        return self._reduce(obj)
+
+    def seed(self, namespace: dict[str, Any]) -> None:
+        """Let the namespace and builtins' count as already written, as calls that return the reader's.
+
+        An exact dict never reaches reducer_override, but the memo is asked before anything else.
+        """
+        stand_ins = [_StandIn(restore.main_namespace), _StandIn(restore.builtins_namespace)]
+        self.dump(stand_ins)
+        memo: Any = self.memo.copy()
+        for obj, stand_in in zip((namespace, builtins.__dict__), stand_ins, strict=True):
+            memo[id(obj)] = (memo.pop(id(stand_in))[0], obj)
+        self._kept_alive = stand_ins
+        self.memo = memo
+
+
+class BufferFile:
+    """Out-of-band buffers, page aligned, in a file that is made when the first one comes.
+
+    Several payloads may share one; each distinct buffer is written once.
+
+    Parameters
+    ----------
+    path : str or None
+        None writes nothing and only counts.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self.path = path
+        self.written = 0
+        self._file: BinaryIO | None = None
+        self._held: list[pickle.PickleBuffer] = []
+        self._places: dict[tuple[int, int], list[int]] = {}
+
+    def place(self, buffer: pickle.PickleBuffer, raw: memoryview) -> list[int]:
+        """Write a buffer unless it is there already; return its offset and length in bytes."""
+        self._held.append(buffer)  # else its address could be another buffer's before the end
+        key = _address(raw) or -len(self._held), raw.nbytes
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = self._write(raw)
+        return place
+
+    def _write(self, raw: memoryview) -> list[int]:
+        offset = -(-self.written // PAGE) * PAGE
+        if self.path is not None:
+            if self._file is None:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                self._file = open(os.open(self.path, flags, 0o600), "wb", buffering=0)
+            self._file.seek(offset)
+            done = 0
+            while done < raw.nbytes:  # one write(2) moves 2 GiB at most
+                done += self._file.write(raw[done : done + (1 << 30)])
+        self.written = offset + raw.nbytes
+        return [offset, raw.nbytes]
+
+    def close(self) -> None:
+        self._held.clear()
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+
+def _address(raw: memoryview) -> int | None:
+    """Where a buffer lies in memory, or None if that cannot be told: it is then not recognised if it comes twice."""
+    if not raw.readonly:
+        import ctypes
+
+        return ctypes.addressof(ctypes.c_char.from_buffer(raw))
+    numpy = sys.modules.get("numpy")
+    return int(numpy.frombuffer(raw, dtype="u1").ctypes.data) if numpy is not None else None
+
+
+class _Hashed:
+    """A file that counts and hashes what goes through it."""
+
+    def __init__(self, file: BinaryIO | None) -> None:
+        self._file = file
+        self.size = 0
+        self.whole = hashlib.blake2b(digest_size=_DIGEST_SIZE)
+        self.part = hashlib.blake2b(digest_size=_DIGEST_SIZE)
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data)
+        self.whole.update(view)
+        self.part.update(view)
+        self.size += view.nbytes
+        if self._file is not None:
+            self._file.write(view)
+        return view.nbytes
+
+    def next_part(self) -> str:
+        digest, self.part = self.part.hexdigest(), hashlib.blake2b(digest_size=_DIGEST_SIZE)
+        return digest
+
+
+class PayloadWriter:
+    """Writes one payload: a pickle stream and, beside it, the large buffers.
+
+    Parameters
+    ----------
+    file : binary file or None
+        Where the stream goes; None only hashes it.
+    buffers : BufferFile
+        Where large buffers go; the caller closes it.
+    namespace : dict
+        The globals that functions of the session share.
+    offset : int
+        Where the stream starts in `file`, bytes.
+    """
+
+    def __init__(self, file: BinaryIO | None, buffers: BufferFile, namespace: dict[str, Any], offset: int = 0) -> None:
+        self.reducer = Reducer(namespace)
+        self._offset = offset
+        self._stream = _Hashed(file)
+        self._buffers = buffers
+        self._placed: list[list[int]] = []
+        self._pickler = _CPickler(self._stream, self.reducer, self._take)
+        self._pickler.seed(namespace)
+        self._stream.next_part()
+
+    def _take(self, buffer: pickle.PickleBuffer) -> bool:
+        """The pickler offers a buffer; true means that it stays in the stream."""
+        raw = buffer.raw()
+        if raw.nbytes < SMALL_BUFFER:
+            return True
+        self._placed.append(self._buffers.place(buffer, raw))
+        self._stream.part.update(raw)
+        return False
+
+    def dump(self, obj: Any) -> tuple[int, str]:
+        """Write one object; return the bytes it took, buffers included, and a digest of them."""
+        before = self._stream.size + self._buffers.written
+        self._pickler.dump(obj)
+        return self._stream.size + self._buffers.written - before, self._stream.next_part()
+
+    def close(self) -> Payload:
+        """Write the sources of the code in it, and return how to read the payload."""
+        self._pickler.dump(self.reducer.sources)
+        return Payload(
+            size=self._stream.size,
+            offset=self._offset,
+            digest=self._stream.whole.hexdigest(),
+            buffers=tuple(self._placed),
+            trackers=tuple(self.reducer.trackers),
+            has_code=self.reducer.has_code,
+            magic=importlib.util.MAGIC_NUMBER.hex(),
+            python=sys.version.split()[0],
+        )
+
+
+def write_names(
+    writer: PayloadWriter, items: Iterable[tuple[str, Any]], left_out: Iterable[str] = ()
+) -> dict[str, tuple[int, str, str]]:
+    """Write named values, and then the globals that string annotations in them mention.
+
+    Parameters
+    ----------
+    items : iterable of (name, value)
+    left_out : iterable of str
+        Globals that are not written even if a function uses them.
+
+    Returns
+    -------
+    dict of str to (size, digest, asked by)
+        Names that came inside a function's state have size 0: they are part of its bytes.
+    """
+    reducer = writer.reducer
+    reducer.emitted.update(dict.fromkeys(left_out, ""))
+    written: dict[str, tuple[int, str, str]] = {}
+    waiting = [(name, value, "cell") for name, value in items]
+    while waiting:
+        name, value, asker = waiting.pop(0)
+        if name in reducer.emitted:
+            continue
+        reducer.emitted[name] = asker
+        size, digest = writer.dump((name, value))
+        written[name] = size, digest, asker
+        waiting += [(also, reducer.namespace[also], who) for also, who in reducer.also.items()]
+        reducer.also.clear()
+    writer.dump(None)
+    for name, asker in reducer.emitted.items():
+        if asker:
+            written.setdefault(name, (0, "", asker))
+    return written

@@ -1,0 +1,290 @@
+"""The verbs: status, wait, log, info, show, cancel, clean, rerun; for the magics and the shell alike.
+
+Owns the words that each verb takes and what it prints. The magics and the command line add only where the words come from.
+A verb returns the exit code that the shell gets: 0, or 1 if the job that was asked about failed or was cancelled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from .errors import NotPickled, PersistError, UsageError
+from .job import Job, clean, jobs, load
+from .status import JobState
+from .views import table
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_CANCEL_SECONDS = 2.0
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that raises UsageError instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; {self.format_usage().strip()}")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        raise HelpShown
+
+
+class HelpShown(Exception):
+    """``--help`` was asked for and has been printed."""
+
+
+def age(text: str) -> float:
+    """Return the seconds of "90s", "15m", "12h", "7d", "2w"."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is no age: write 90s, 15m, 12h, 7d or 2w")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def count(text: str) -> int:
+    """Return a number of lines, from 0 on."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines")
+    return int(text)
+
+
+def _found(names: Sequence[str]) -> list[Job]:
+    """All jobs of the names, before anything is done to one of them."""
+    return [load(name) for name in names]
+
+
+# ---------------------------------------------------------------- the verbs
+
+
+def _status_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="jobs to show; all if none is named")
+    parser.add_argument("--json", action="store_true", help="one JSON list, for programs")
+
+
+def _status(words: argparse.Namespace) -> int:
+    shown = table.rows(_found(words.names) if words.names else jobs())
+    if words.json:
+        print(json.dumps([row.as_dict() for row in shown], indent=1))
+    else:
+        print(table.table(shown))
+    return 0
+
+
+def _wait_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="+", metavar="NAME", help="jobs to wait for")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="give up after so long; the jobs go on")
+
+
+def _wait(words: argparse.Namespace) -> int:
+    deadline = None if words.timeout is None else time.monotonic() + words.timeout
+    good = True
+    for job in _found(words.names):
+        status = job.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        print(table.harmless(f"{job.name}: {status.describe(time.time())}"))
+        good &= status.state is JobState.DONE
+    return 0 if good else 1
+
+
+def _log_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--err", action="store_true", help="stderr instead of stdout")
+    parser.add_argument("--tail", type=count, metavar="N", help="only the last N lines")
+    parser.add_argument("--follow", action="store_true", help="go on until the job ends, or Ctrl-C")
+
+
+def _log(words: argparse.Namespace) -> int:
+    job = load(words.name)
+    if words.follow:
+        try:
+            for part in job.follow(words.err, words.tail):
+                print(part, end="", flush=True)
+        except KeyboardInterrupt:
+            print(f"\nstopped following; job {job.name} goes on")
+        return 0
+    text = job.stderr(words.tail) if words.err else job.stdout(words.tail)
+    if not text and (launch := job.launch_log()):
+        text = f"the cell has printed nothing; launch.log says:\n{launch}"
+    print(text, end="")
+    return 0
+
+
+def _info_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _info(words: argparse.Namespace) -> int:
+    info = load(words.name).info()
+    print(json.dumps(info, indent=1) if words.json else table.facts(info))
+    return 0
+
+
+def _show_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+
+
+def _show(words: argparse.Namespace) -> int:
+    """State, cell, what it printed, and its result's repr, without unpickling anything."""
+    job = load(words.name)
+    status = job.status()
+    print(table.harmless(f"{job.name}: {status.describe(time.time())}"))
+    print(job.cell().rstrip("\n"))
+    for title, text in (("stdout", job.stdout()), ("stderr", job.stderr())):
+        if text:
+            print(f"\n{title}\n{text}", end="" if text.endswith("\n") else "\n")
+    outcome = job.outcome()
+    if outcome is not None and outcome.result is not None and outcome.result.type != "NoneType":
+        lost = f" (not kept: {outcome.result.error})" if outcome.result.error else ""
+        print(f"\nresult{lost}\n{outcome.result.shown}")
+    return 1 if status.state in (JobState.FAILED, JobState.CANCELLED) else 0
+
+
+def _cancel_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="+", metavar="NAME", help="jobs to cancel")
+    parser.add_argument("--force", action="store_true", help="SIGKILL at once: the cell's finally do not run")
+
+
+def _cancel(words: argparse.Namespace) -> int:
+    chosen = _found(words.names)
+    for job in chosen:
+        job.cancel(force=words.force)
+    deadline = time.monotonic() + _CANCEL_SECONDS
+    for job in chosen:
+        while not (status := job.status()).state.ended and time.monotonic() < deadline:
+            time.sleep(0.02)
+        print(table.harmless(f"{job.name}: {status.describe(time.time())}"))
+    return 0
+
+
+def _clean_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="jobs to delete; they must have ended")
+    parser.add_argument("--done", action="store_true", help="delete all jobs that are done")
+    parser.add_argument("--failed", action="store_true", help="delete all jobs that failed or were cancelled")
+    parser.add_argument(
+        "--older", type=age, metavar="AGE", help="of these, or of all that ended, only those that ended so long ago: 12h, 7d"
+    )
+
+
+def _clean(words: argparse.Namespace) -> int:
+    if words.names and (words.done or words.failed or words.older is not None):
+        raise UsageError("either names, or --done, --failed, --older")
+    if not words.names and not words.done and not words.failed and words.older is None:
+        raise UsageError("name the jobs to delete, or say --done, --failed or --older 7d")
+    deleted = []
+    if words.names:
+        for job in _found(words.names):
+            job.cleanup()
+            deleted.append(job.name)
+    else:
+        states = {JobState.DONE} if words.done else set()
+        states |= {JobState.FAILED, JobState.CANCELLED} if words.failed else set()
+        every = {JobState.DONE, JobState.FAILED, JobState.CANCELLED}
+        deleted = clean(jobs(), frozenset(states or every), words.older or 0.0)
+    print(f"deleted {', '.join(deleted)}" if deleted else "nothing to delete")
+    return 0
+
+
+def _rerun_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+
+
+def _rerun(words: argparse.Namespace) -> int:
+    job = load(words.name).rerun(words.options)
+    print(table.harmless(f"{job.name}: run {job.status().run} → {job.spec().backend}"))
+    return 0
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A command.
+
+    Attributes
+    ----------
+    help : str
+        One line.
+    configure : callable
+        Adds its words to a parser.
+    run : callable
+        Does it; returns the exit code.
+    """
+
+    help: str
+    configure: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+
+
+VERBS = {
+    "status": Verb("show the jobs and their states", _status_words, _status),
+    "log": Verb("show what a job prints", _log_words, _log),
+    "info": Verb("show all that is known of a job", _info_words, _info),
+    "wait": Verb("wait until jobs have ended", _wait_words, _wait),
+    "cancel": Verb("stop jobs", _cancel_words, _cancel),
+    "show": Verb("show a job's cell, output and result", _show_words, _show),
+    "clean": Verb("delete jobs that have ended", _clean_words, _clean),
+    "rerun": Verb("run a job's capture once more; -- OPTIONS go to its backend", _rerun_words, _rerun),
+}
+
+
+def split_options(words: list[str]) -> tuple[list[str], list[str] | None]:
+    """Split at ``--``: the command's own words, and the backend's options or None."""
+    if "--" not in words:
+        return words, None
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
+
+
+def verb_parser(verb: str, program: str) -> Parser:
+    """Return the parser of a verb, for `program` in its usage line."""
+    parser = Parser(prog=program, description=VERBS[verb].help, allow_abbrev=False)
+    VERBS[verb].configure(parser)
+    return parser
+
+
+def run(verb: str, words: list[str], program: str) -> int:
+    """Carry a verb out; return its exit code.
+
+    Raises
+    ------
+    UsageError
+        If the words do not fit.
+    PersistError
+        Whatever went wrong.
+    """
+    words, options = split_options(words)
+    if options is not None and verb != "rerun":
+        raise UsageError(f"{program} takes nothing after --")
+    parsed = verb_parser(verb, program).parse_args(words)
+    parsed.options = options
+    return VERBS[verb].run(parsed)
+
+
+def fetch(
+    job: Job, names: Sequence[str], take_all: bool, timeout: float | None, taken: Callable[[list[str]], None]
+) -> dict[str, object]:
+    """Wait, and return the variables asked for.
+
+    Parameters
+    ----------
+    taken : callable
+        Called with the names before anything is read; raises if they may not be bound.
+    """
+    job.wait(timeout)
+    kept = job.variables.describe()
+    chosen = [name for name in kept if kept[name].payload is not None] if take_all else list(names)
+    taken(chosen)
+    values = {name: job.variables[name] for name in chosen}
+    if take_all:
+        for name, value in kept.items():
+            if value.payload is None:
+                print(table.harmless(f"left out: {NotPickled(job.name, name, value.error, value.shown)}"))
+    return values
+
+
+def report(error: PersistError) -> None:
+    """Print an error of ours for a shell."""
+    print(f"persist-magic: {table.harmless(str(error))}", file=sys.stderr)

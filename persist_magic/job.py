@@ -1,0 +1,803 @@
+"""Jobs: submit, find, ask, wait, fetch, cancel, rerun, delete.
+
+Owns `Job`, `persist`, `load`, `jobs` and the one path of a submission (capture → job directory → backend) and of a
+question (files → backend → `status.resolve`). Magics, command line and views are faces over it. Knows nothing of IPython.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .backends import get_backend
+from .backends.base import Query
+from .errors import (
+    JobCancelled,
+    JobExists,
+    JobFailed,
+    JobLives,
+    JobTimeout,
+    NoSuchJob,
+    NoSuchVariable,
+    NotPickled,
+    NotSubmitted,
+    PersistError,
+)
+from .status import Evidence, JobState, Observation, Status, Word, resolve
+from .store import (
+    CancelRequest,
+    JobDirectory,
+    JobSpec,
+    KeptValue,
+    Observed,
+    Outcome,
+    Root,
+    RunDirectory,
+    Submitted,
+    check_name,
+    told,
+    write_atomic,
+    write_new,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from .capture.cell import Capture, Selection, Source
+
+DEFAULT_ROOT = ".persist"
+ROOT_VARIABLE = "PERSIST_ROOT"
+
+_session_root: Callable[[], str] | None = None
+
+
+def default_root() -> str:
+    """Return the root that is used where none is given: the session's setting, ``PERSIST_ROOT``, or ``.persist`` here."""
+    if _session_root is not None:
+        return _session_root()
+    return os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT
+
+
+def set_session_root(root: Callable[[], str] | None) -> None:
+    """Let a session decide what `default_root` returns; it is asked each time, so that its setting takes effect at once."""
+    global _session_root
+    _session_root = root
+
+
+# ---------------------------------------------------------------- submitting
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What became of a request to submit.
+
+    Attributes
+    ----------
+    job : Job
+    capture : Capture
+        What was shipped, or would be.
+    attached : bool
+        Whether the identical job existed already, and nothing was submitted.
+    id : str
+        The backend's name for the run.
+    """
+
+    job: Job
+    capture: Capture
+    attached: bool
+    id: str
+
+
+def persist(
+    function: Callable[..., Any],
+    name: str,
+    backend: str = "local",
+    args: Sequence[Any] = (),
+    kwargs: Mapping[str, Any] | None = None,
+    *,
+    options: Sequence[str] = (),
+    replace: bool = False,
+    root: str | os.PathLike[str] | None = None,
+) -> Job:
+    """Run ``function(*args, **kwargs)`` as a job that outlives this process.
+
+    Parameters
+    ----------
+    function : callable
+        Functions of ``__main__`` travel by value with the globals that they use, others by name.
+    name : str
+        Letters, digits, ``. _ -``; at most 100 characters.
+    backend : str
+        "local", or another registered backend.
+    args, kwargs
+        Written down at once: changing them later does not change the job.
+    options : sequence of str
+        Options of the backend.
+    replace : bool
+        Delete an older job of the name, unless it lives.
+    root : path, optional
+        The folder of the job directories; see `default_root`.
+
+    Returns
+    -------
+    Job
+        The job; if an identical one exists, that one.
+
+    Raises
+    ------
+    JobExists
+        If another job has the name.
+    CaptureError
+        If function or arguments cannot be written down.
+    PersistError
+        Its other subclasses, as the errors module names them.
+    """
+    from .capture.cell import CALL, Source, function_text
+
+    source = Source("function", function_text(function), f"{CALL}[0](*{CALL}[1], **{CALL}[2])")
+    call = (function, tuple(args), dict(kwargs or {}))
+    namespace = getattr(function, "__globals__", None)
+    if getattr(function, "__module__", None) != "__main__" or not isinstance(namespace, dict):
+        namespace = sys.modules["__main__"].__dict__
+    submission = submit(name, source, namespace, backend=backend, options=options, replace=replace, root=root, call=call)
+    return submission.job
+
+
+def preview(
+    name: str, source: Source, namespace: dict[str, Any], *, backend: str, options: Sequence[str], selection: Selection
+) -> Capture:
+    """Check everything and return what a submission would ship; nothing is written."""
+    from .capture.cell import capture
+
+    check_name(name)
+    get_backend(backend).settings(options)
+    return capture(name, source, namespace, selection, None, None)
+
+
+def submit(
+    name: str,
+    source: Source,
+    namespace: dict[str, Any],
+    *,
+    backend: str = "local",
+    options: Sequence[str] = (),
+    replace: bool = False,
+    selection: Selection | None = None,
+    root: str | os.PathLike[str] | None = None,
+    call: tuple[Any, tuple[Any, ...], dict[str, Any]] | None = None,
+) -> Submission:
+    """Capture a cell or a call, write its job directory and start it; see `persist` for what is raised.
+
+    Parameters
+    ----------
+    source : Source
+    namespace : dict
+        The session's globals.
+    selection : Selection, optional
+        Names to add or leave out.
+    call : (function, args, kwargs), optional
+        For a source of kind "function".
+    """
+    from .capture.cell import Selection, capture
+
+    selection = selection or Selection()
+    place = Root(os.fspath(root) if root is not None else default_root())
+    final = place.directory(name)
+    runner = get_backend(backend)
+    settings = runner.settings(options)
+    place.check()
+    if final.exists() and not replace:  # compare before anything is written
+        return _attach(Job(name, place.path), capture(name, source, namespace, selection, None, None, call))
+    with place.new_directory(name) as work:
+        captured = capture(name, source, namespace, selection, work.session_path, work.buffers_path, call)
+        spec = _spec(name, source, backend, captured)
+        write_new(work.spec_path, spec.to_bytes())
+        write_new(work.cell_path, _cell_text(name, source, backend, options).encode("utf-8", "surrogateescape"))
+        write_new(work.script_path, runner.script(final, spec).encode("utf-8", "surrogateescape"), mode=0o700)
+        with place.lock():
+            if final.exists():
+                older = Job(name, place.path)
+                if not replace:
+                    return _attach(older, captured)
+                older._require_ended("replace")
+            settings = runner.reserve(final, settings)
+            submitted = Submitted(time.time(), spec.user, spec.host, tuple(options), settings)
+            write_new(work.run(1).submitted_path, submitted.to_bytes())
+            directory = place.publish(work, replace=replace)
+            try:
+                handle = runner.submit(directory, directory.run(1), settings)
+            except PersistError:
+                place.delete(directory)
+                raise
+    return Submission(Job(name, place.path), captured, attached=False, id=handle.id)
+
+
+def _spec(name: str, source: Source, backend: str, captured: Capture) -> JobSpec:
+    from .capture import environment
+
+    world = environment.record()
+    return JobSpec(
+        token=os.urandom(16).hex(),
+        name=name,
+        kind=source.kind,
+        backend=backend,
+        code=source.code,
+        cell_digest=captured.cell_digest,
+        future_flags=source.future_flags,
+        names=captured.names,
+        payload=captured.payload,
+        fingerprint=captured.fingerprint,
+        python=world.python,
+        executable=world.executable,
+        dill=world.dill,
+        cwd=world.cwd,
+        sys_path=world.sys_path,
+        environment=world.variables,
+        extensions=source.extensions,
+        user=world.user,
+        host=world.host,
+        time=time.time(),
+        warnings=captured.warnings,
+    )
+
+
+def _cell_text(name: str, source: Source, backend: str, options: Sequence[str]) -> str:
+    """cell.py: one comment line in the magic's place, so that line numbers are the notebook's, then what was written."""
+    rest = f" -- {' '.join(options)}" if options else ""
+    head = f"# %%persist {name} --backend {backend}{rest}".replace("\n", " ").replace("\r", " ")
+    return f"{head}\n{source.text}"
+
+
+def _attach(older: Job, captured: Capture) -> Submission:
+    """The identical job, or an error that tells what differs."""
+    spec = older.spec()
+    if spec.fingerprint == captured.fingerprint:
+        handle = older.directory.handle()
+        return Submission(older, captured, attached=True, id=handle.id if handle is not None else "")
+    raise JobExists(older.name, tuple(_differences(spec, captured)), alive=not older.status().state.ended)
+
+
+def _differences(spec: JobSpec, captured: Capture) -> Iterator[str]:
+    if spec.cell_digest != captured.cell_digest:
+        yield "the cell changed" if spec.kind == "cell" else "the function changed"
+    old = {each.name: each for each in spec.names}
+    new = {each.name: each for each in captured.names}
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name), new.get(name)
+        if before is None:
+            yield f"{name} is new"
+        elif after is None:
+            yield f"{name} is no longer used"
+        elif before.digest and after.digest and before.digest != after.digest:
+            what = [f"{each.type} {each.detail}".strip() for each in (before, after)]
+            yield f"{name} changed" if what[0] == what[1] else f"{name} changed ({what[0]} → {what[1]})"
+
+
+# ---------------------------------------------------------------- finding
+
+
+def load(name: str, root: str | os.PathLike[str] | None = None) -> Job:
+    """Return the job of a name, submitted by whichever session (Persist.jl's ``readmgr``).
+
+    Raises
+    ------
+    NoSuchJob
+        If there is none in the root.
+    """
+    job = Job(name, root)
+    if not job.directory.exists():
+        place = Root(os.path.dirname(job.directory.path))
+        raise NoSuchJob(name, place.path, tuple(difflib.get_close_matches(name, place.names(), 3)))
+    return job
+
+
+def jobs(root: str | os.PathLike[str] | None = None) -> list[Job]:
+    """Return all jobs of a root, by name."""
+    place = Root(os.fspath(root) if root is not None else default_root())
+    return [Job(name, place.path) for name in place.names()]
+
+
+def statuses(of: Sequence[Job]) -> list[Status | PersistError]:
+    """Return the states of many jobs; each backend is asked once.
+
+    A job directory that cannot be read gives its error in its place and does not disturb the others.
+    """
+    found: list[Status | PersistError | None] = [None] * len(of)
+    asked: dict[str, list[tuple[int, Query]]] = {}
+    for index, job in enumerate(of):
+        try:
+            evidence = job._evidence()
+            if evidence.ended is not None:
+                found[index] = resolve(evidence)
+            else:
+                query = Query(job.directory, job.directory.run(evidence.run), evidence.handle, evidence.started)
+                asked.setdefault(job.spec().backend, []).append((index, query))
+        except PersistError as error:
+            found[index] = error
+    for backend, queries in asked.items():
+        try:
+            words = get_backend(backend).poll([query for _, query in queries])
+        except PersistError as error:
+            words = [Observation(Word.UNKNOWN, str(error))] * len(queries)
+        for (index, _), word in zip(queries, words, strict=True):
+            try:
+                found[index] = of[index]._settled(word)
+            except PersistError as error:
+                found[index] = error
+    return [each for each in found if each is not None]
+
+
+def pauses() -> Iterator[float]:
+    """Yield how long to sleep between looks at something that may take microseconds or days.
+
+    A tenth of the time waited so far, between 2 ms and half a second.
+    """
+    begin = time.monotonic()
+    while True:
+        yield min(0.5, max(0.002, 0.1 * (time.monotonic() - begin)))
+
+
+# ---------------------------------------------------------------- the job
+
+
+class Variables(Mapping[str, Any]):
+    """The variables that a job brought back; each is read from disk when it is asked for.
+
+    Parameters
+    ----------
+    job : Job
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def _kept(self) -> dict[str, KeptValue]:
+        outcome = self._job._outcome("read the variables of")
+        return {name: outcome.variable(name) for name in outcome.variables} if outcome is not None else {}
+
+    def __getitem__(self, name: str) -> Any:
+        kept = self._kept()
+        if name not in kept:
+            raise NoSuchVariable(self._job.name, name, tuple(kept))
+        return self._job._value(name, kept[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._kept()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._kept())
+
+    def __len__(self) -> int:
+        return len(self._kept())
+
+    def describe(self) -> dict[str, KeptValue]:
+        """Return what is known of each variable without reading it: type, shape or length, repr, or why it is missing."""
+        return self._kept()
+
+    def __repr__(self) -> str:
+        parts = [
+            f"{n}: {k.type} {k.detail}".rstrip() + (f" (not kept: {k.error})" if k.error else "")
+            for n, k in self._kept().items()
+        ]
+        return f"<variables of {self._job.name}: {', '.join(parts) or 'none'}>"
+
+
+class Job:
+    """A job, known by its name within a root. Making one touches no file.
+
+    Parameters
+    ----------
+    name : str
+    root : path, optional
+        See `default_root`.
+
+    Attributes
+    ----------
+    name : str
+    variables : Variables
+        A mapping of the names that the cell assigned or changed.
+    """
+
+    def __init__(self, name: str, root: str | os.PathLike[str] | None = None) -> None:
+        self.name = check_name(name)
+        self._root = Root(os.fspath(root) if root is not None else default_root())
+        self.directory: JobDirectory = self._root.directory(name)
+        self.variables = Variables(self)
+        self._spec: tuple[tuple[int, int], JobSpec] | None = None
+
+    @property
+    def path(self) -> Path:
+        """The job directory."""
+        return Path(self.directory.path)
+
+    def spec(self) -> JobSpec:
+        """Return what the job is: cell, captured names, versions, place; read once."""
+        try:
+            info = os.stat(self.directory.spec_path, follow_symlinks=False)
+        except OSError:
+            if not os.path.lexists(self.directory.path):
+                raise NoSuchJob(self.name, self._root.path) from None
+            return self.directory.spec()
+        key = info.st_ino, info.st_mtime_ns
+        if self._spec is None or self._spec[0] != key:
+            self._spec = key, self.directory.spec()
+        return self._spec[1]
+
+    # ---- asking
+
+    def _evidence(self, observation: Observation | None = None) -> Evidence:
+        """What the files say of the newest run."""
+        spec = self.spec()
+        run = self.directory.current_run()
+        now = time.time()
+        ended = run.ended()
+        if ended is not None:
+            return Evidence(now=now, run=run.number, submitted=spec.time, ended=ended)
+        submitted = run.submitted()
+        started = run.started()
+        return Evidence(
+            now=now,
+            run=run.number,
+            submitted=submitted.time if submitted is not None else started.time if started is not None else spec.time,
+            handle=self.directory.handle(),
+            started=started,
+            heartbeat=run.heartbeat() if started is not None else None,
+            outcome=run.outcome(),
+            ended=run.ended(),
+            cancel=self.directory.cancel_request(),
+            observed=self.directory.observed(),
+            observation=observation,
+        )
+
+    def _settled(self, observation: Observation) -> Status:
+        """The state after the backend's word; the files are read again, since the run may have ended meanwhile."""
+        evidence = self._evidence(observation)
+        status = resolve(evidence)
+        if status.state.ended and evidence.ended is None and evidence.observed is None:
+            observed = Observed(status.run, status.seen, status.state.value, status.reason, status.source)
+            try:
+                write_atomic(self.directory.observed_path, observed.to_bytes(), sync=False)
+            except OSError:
+                return status  # kept only to know it for longer than a scheduler does
+        return status
+
+    def status(self) -> Status:
+        """Return the job's state with its reason, source and age."""
+        (found,) = statuses([self])
+        if isinstance(found, PersistError):
+            raise found
+        return found
+
+    def is_ready(self) -> bool:
+        """Return whether the job has ended, well or badly."""
+        return self.status().state.ended
+
+    def info(self) -> dict[str, Any]:
+        """Return all that is known of the job.
+
+        Returns
+        -------
+        dict
+            ``name``, ``state``, ``reason``, ``note``, ``source``, ``backend``, ``id``, ``host``, ``run``, ``runs``, ``options``;
+            ``seen``, ``submitted``, ``started``, ``ended`` (seconds since the epoch or None); ``elapsed``, ``cpu_seconds``
+            (seconds); ``peak_memory`` (bytes); ``directory``, ``cwd``, ``python``; ``names`` (a list of dicts: what was
+            captured); ``warnings``; ``variables`` (name → type); ``process`` (what the backend tells of a live job, as
+            ps(1) would).
+        """
+        spec, status = self.spec(), self.status()
+        evidence = self._evidence()
+        run = self.directory.run(evidence.run)
+        started, handle, outcome = run.started(), self.directory.handle(), run.outcome()
+        submitted = run.submitted()
+        ended = evidence.ended
+        end = ended.time if ended is not None else status.seen if status.state.ended else time.time()
+        query = Query(self.directory, run, handle, started)
+        return {
+            "name": self.name,
+            "state": status.state.value,
+            "reason": status.reason,
+            "note": status.note,
+            "source": status.source,
+            "seen": status.seen,
+            "backend": spec.backend,
+            "id": handle.id if handle is not None else "",
+            "host": started.supervisor.host if started is not None else spec.host,
+            "run": run.number,
+            "runs": self.directory.runs(),
+            "options": list(submitted.options) if submitted is not None else [],
+            "submitted": submitted.time if submitted is not None else spec.time,
+            "started": started.time if started is not None else None,
+            "ended": end if status.state.ended else None,
+            "elapsed": end - started.time if started is not None else None,
+            "cpu_seconds": ended.cpu_seconds if ended is not None else None,
+            "peak_memory": ended.peak_memory if ended is not None else None,
+            "directory": self.directory.path,
+            "cwd": spec.cwd,
+            "python": spec.python,
+            "names": [asdict(each) for each in spec.names],
+            "warnings": list(spec.warnings),
+            "variables": {n: outcome.variable(n).type for n in outcome.variables} if outcome is not None else {},
+            "process": get_backend(spec.backend).info(query) if status.state is JobState.RUNNING else {},
+        }
+
+    # ---- waiting and fetching
+
+    def wait(self, timeout: float | None = None) -> Status:
+        """Wait until the job has ended; interrupting the wait does not touch the job.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; None waits for ever.
+
+        Raises
+        ------
+        JobTimeout
+            If it has not ended by then.
+        NotSubmitted
+            If no backend ever took it, so that there is nothing to wait for.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for pause in pauses():
+            status = self._wait_step(deadline, timeout)
+            if status is not None:
+                return status
+            time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - time.monotonic())))
+        raise AssertionError("pauses never ends")
+
+    def _wait_step(self, deadline: float | None, timeout: float | None) -> Status | None:
+        status = self.status()
+        if status.state.ended:
+            return status
+        if status.state is JobState.EMPTY:
+            raise NotSubmitted(self.name)
+        if deadline is not None and time.monotonic() >= deadline:
+            raise JobTimeout(self.name, timeout or 0.0, status.describe(time.time()))
+        return None
+
+    async def _wait_async(self) -> Any:
+        import asyncio
+
+        for pause in pauses():
+            if self._wait_step(None, None) is not None:
+                return self.fetch(timeout=0)
+            await asyncio.sleep(pause)
+        raise AssertionError("pauses never ends")
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """``await job`` waits without blocking the event loop and gives what `fetch` gives."""
+        return self._wait_async().__await__()
+
+    def fetch(self, timeout: float | None = None) -> Any:
+        """Wait for the job and return its result: the value of the cell's last expression, or the function's.
+
+        Raises
+        ------
+        JobFailed
+            With the job's own traceback, and as ``__cause__`` the original exception if it can be restored.
+        JobCancelled, JobTimeout, NotSubmitted
+        NotPickled
+            If the result could not be written; the variables may be there all the same.
+        Damaged, VersionSkew, UnsafePath
+            If the result's file is not to be read.
+        """
+        status = self.wait(timeout)
+        outcome = self.outcome()
+        if status.state is JobState.CANCELLED:
+            raise JobCancelled(self.name, status.reason)
+        if status.state is JobState.FAILED:
+            trace = outcome.traceback if outcome is not None else ""
+            raise JobFailed(self.name, status.reason, trace) from self._exception(outcome)
+        if outcome is None or outcome.result is None:
+            return None
+        return self._value("result", outcome.result)
+
+    def _exception(self, outcome: Outcome | None) -> BaseException | None:
+        if outcome is None or outcome.exception is None or outcome.exception.payload is None:
+            return None
+        try:
+            value = self._value("exception", outcome.exception)
+        except Exception:  # noqa: BLE001  an exception class may refuse its own arguments; the traceback tells all the same
+            return None
+        return value if isinstance(value, BaseException) else None
+
+    def _run(self) -> RunDirectory:
+        return self.directory.current_run()
+
+    def _outcome(self, action: str) -> Outcome | None:
+        status = self.status()
+        if not status.state.ended:
+            raise JobLives(self.name, action, status.describe(time.time()))
+        return self.outcome()
+
+    def _value(self, name: str, kept: KeptValue) -> Any:
+        if kept.payload is None:
+            raise NotPickled(self.name, name, kept.error, kept.shown)
+        from .restore import load_value
+
+        return load_value(self.directory, self._run().values_path, kept.payload, name)
+
+    # ---- logs
+
+    def stdout(self, tail: int | None = None) -> str:
+        """Return what the newest run has printed so far; of it only the last `tail` lines if given."""
+        return read_log(self._run().stdout_path, tail)
+
+    def stderr(self, tail: int | None = None) -> str:
+        """Return what the newest run has written to stderr so far; of it only the last `tail` lines if given."""
+        return read_log(self._run().stderr_path, tail)
+
+    def launch_log(self) -> str:
+        """Return what job.sh wrote before the worker took over: a missing interpreter shows here."""
+        return read_log(self.directory.launch_log_path, None)
+
+    def cell(self) -> str:
+        """Return the cell as written, below a comment line in the magic's place."""
+        return read_log(self.directory.cell_path, None)
+
+    def outcome(self) -> Outcome | None:
+        """Return the newest run's own record of how the cell ended, or None if there is none yet."""
+        return self._run().outcome()
+
+    def follow(self, err: bool = False, tail: int | None = None) -> Iterator[str]:
+        """Yield what is printed from now on, after the last `tail` lines, until the job ends."""
+        run = self._run()
+        path = run.stderr_path if err else run.stdout_path
+        offset = _tail_offset(path, tail)
+        pause = pauses()
+        while True:
+            over = self.status().state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.EMPTY)
+            while part := _read_part(path, offset):
+                offset += len(part)
+                pause = pauses()
+                yield part.decode("utf-8", "replace")
+            if over:
+                return
+            time.sleep(min(0.2, next(pause)))
+
+    # ---- changing
+
+    def cancel(self, force: bool = False) -> None:
+        """Ask the job to stop: KeyboardInterrupt in the cell, ten seconds for its ``finally``, then SIGKILL.
+
+        Parameters
+        ----------
+        force : bool
+            SIGKILL at once.
+
+        Does nothing to a job that has ended.
+        """
+        from .capture.environment import user_name
+
+        status = self.status()
+        if status.state.ended:
+            return
+        request = CancelRequest(time.time(), user_name(), os.uname().nodename, force)
+        with told("cancel job", self.directory.path):
+            write_atomic(self.directory.cancel_path, request.to_bytes())
+        evidence = self._evidence()
+        query = Query(self.directory, self.directory.run(evidence.run), evidence.handle, evidence.started)
+        get_backend(self.spec().backend).cancel(query, force)
+
+    def rerun(self, options: Sequence[str] | None = None) -> Job:
+        """Run the same capture once more, as the next run; the older runs stay.
+
+        Parameters
+        ----------
+        options : sequence of str, optional
+            Options of the backend; None keeps those of the last run.
+
+        Raises
+        ------
+        JobLives
+            If it has not ended.
+        """
+        spec = self.spec()
+        runner = get_backend(spec.backend)
+        with self._root.lock(), told("rerun job", self.directory.path):
+            self._require_ended("rerun")
+            self.directory.check_trusted(self.directory.script_path)
+            last = self._run()
+            if options is None:
+                previous = last.submitted()
+                options = previous.options if previous is not None else ()
+            settings = runner.reserve(self.directory, runner.settings(options))
+            if os.path.lexists(self.directory.cancel_path):
+                os.unlink(self.directory.cancel_path)
+            submitted = Submitted(time.time(), spec.user, os.uname().nodename, tuple(options), settings)
+            run = self.directory.create_run(last.number + 1, submitted)
+            try:
+                runner.submit(self.directory, run, settings)
+            except PersistError:
+                self.directory.delete_run(run)
+                raise
+        return self
+
+    def cleanup(self) -> None:
+        """Delete the job directory with all its runs.
+
+        Raises
+        ------
+        JobLives
+            If the job is queued or running.
+        """
+        with self._root.lock():
+            self._require_ended("delete")
+            self._root.delete(self.directory)
+
+    def _require_ended(self, action: str) -> None:
+        status = self.status()
+        if not status.state.ended and status.state is not JobState.EMPTY:
+            raise JobLives(self.name, action, status.describe(time.time()))
+
+    def __repr__(self) -> str:
+        try:
+            return f"<Job {self.name}: {self.status().describe(time.time())}>"
+        except PersistError as error:
+            return f"<Job {self.name}: {error}>"
+
+
+def clean(of: Iterable[Job], states: frozenset[JobState], older: float = 0.0) -> list[str]:
+    """Delete the jobs that are in one of the states and ended at least `older` seconds ago; return their names."""
+    chosen = list(of)
+    deleted = []
+    for job, status in zip(chosen, statuses(chosen), strict=True):
+        if isinstance(status, Status) and status.state in states and time.time() - status.seen >= older:
+            job.cleanup()
+            deleted.append(job.name)
+    return deleted
+
+
+# ---------------------------------------------------------------- logs
+
+_BLOCK = 1 << 16
+
+
+def read_log(path: str, tail: int | None) -> str:
+    """Return a log's text, or its last lines without reading the rest."""
+    offset = _tail_offset(path, tail)
+    parts = []
+    while part := _read_part(path, offset):
+        offset += len(part)
+        parts.append(part)
+    return b"".join(parts).decode("utf-8", "replace")
+
+
+def _read_part(path: str, offset: int) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            return file.read(1 << 20)
+    except FileNotFoundError:
+        return b""
+
+
+def _tail_offset(path: str, lines: int | None) -> int:
+    """Where the last `lines` lines begin, bytes."""
+    if lines is None:
+        return 0
+    try:
+        with open(path, "rb") as file:
+            end = at = file.seek(0, os.SEEK_END)
+            seen = 0
+            while at > 0:
+                step = min(_BLOCK, at)
+                at -= step
+                file.seek(at)
+                block = file.read(step)
+                position = len(block)
+                while (position := block.rfind(b"\n", 0, position)) >= 0:
+                    if at + position == end - 1:
+                        continue  # the newline that ends the last line
+                    seen += 1
+                    if seen == lines:
+                        return at + position + 1
+            return 0 if lines else end
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,287 @@
+"""The magics: lines become words, words go to `job` and `commands`, what comes back is shown.
+
+Owns the magics' manual pages, the settings (``%config PersistMagics``), completion of job names, and how an error of ours
+looks in IPython: one line. Has no logic of its own.
+"""
+
+from __future__ import annotations
+import __future__
+
+import contextlib
+import os
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
+from traitlets import Unicode
+
+from . import commands
+from .backends import get_backend
+from .backends.local import LocalBackend
+from .capture.cell import Selection, Source
+from .errors import JobCancelled, JobFailed, NameTaken, NotPickled, PersistError, UsageError
+from .job import DEFAULT_ROOT, ROOT_VARIABLE, Job, jobs, load, preview, set_session_root, submit
+from .views import table
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_FUTURE_FLAGS = sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+
+
+@contextlib.contextmanager
+def _one_line() -> Iterator[None]:
+    """Let IPython show our errors as one line and a cell's failure as the job's own traceback; no frames of ours."""
+    try:
+        yield
+    except PersistError as error:
+        words = [f"{type(error).__name__}: {error}"]
+        error._render_traceback_ = lambda: words  # type: ignore[attr-defined]
+        raise
+    except commands.HelpShown:
+        return
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"{error}: {line}") from None
+
+
+def _manual(parser: commands.Parser) -> Callable[[F], F]:
+    """Put the words that a magic takes below its docstring, which is its manual page."""
+
+    def add(function: F) -> F:
+        function.__doc__ = f"{function.__doc__}\n{parser.format_help()}"
+        return function
+
+    return add
+
+
+def _verb(name: str) -> Callable[[F], F]:
+    return _manual(commands.verb_parser(name, f"%persist_{name}"))
+
+
+def _persist_parser() -> commands.Parser:
+    parser = commands.Parser(
+        prog="%%persist", usage="%%persist NAME [options] [-- BACKEND OPTIONS]", allow_abbrev=False, add_help=False
+    )
+    parser.add_argument("name", metavar="NAME", help="letters, digits, . _ -; at most 100 characters")
+    parser.add_argument("--backend", default="local", metavar="B", help="where the job runs; default local")
+    parser.add_argument("--replace", action="store_true", help="delete an older job of the name, unless it lives")
+    parser.add_argument("--dry-run", action="store_true", help="only tell what would be shipped")
+    parser.add_argument("--with", dest="add", action="append", default=[], metavar="a,b", help="ship these names too")
+    parser.add_argument("--without", dest="omit", action="append", default=[], metavar="c", help="do not ship these names")
+    return parser
+
+
+def _fetch_parser() -> commands.Parser:
+    parser = commands.Parser(prog="%persist_fetch", allow_abbrev=False, add_help=False)
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("variables", nargs="*", metavar="VAR", help="variables to bring into the session")
+    parser.add_argument("--all", action="store_true", help="bring all variables")
+    parser.add_argument("--overwrite", action="store_true", help="also over names that the session has")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="how long to wait; default for ever")
+    return parser
+
+
+def _listed(values: list[str]) -> tuple[str, ...]:
+    return tuple(name for value in values for name in value.replace(",", " ").split())
+
+
+@magics_class
+class PersistMagics(Magics):
+    """Jobs that outlive their session."""
+
+    root = Unicode(
+        "",
+        help=f"The folder of the job directories. Empty: ${ROOT_VARIABLE}, or {DEFAULT_ROOT} in the directory that the "
+        "session had when the extension was loaded.",
+    ).tag(config=True)
+
+    def __init__(self, shell: Any, **options: Any) -> None:
+        super().__init__(shell, **options)
+        self._start_directory = os.getcwd()
+
+    @property
+    def _session(self) -> Any:
+        return self.shell
+
+    def root_path(self) -> str:
+        """Return the root now in force."""
+        chosen = os.path.expanduser(self.root or os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
+        return os.path.join(self._start_directory, chosen)
+
+    @line_cell_magic
+    @_manual(_persist_parser())
+    def persist(self, line: str, cell: str | None = None) -> Job | None:
+        """Run the cell as a job that outlives this session.
+
+            %%persist calcpi
+            sum(1 / n**2 for n in range(1, 10**8))
+
+        The cell is written down with exactly the globals that it needs, also through functions, classes and instances of the
+        session, and runs by itself. The session may go on, change its data, or end. The value of the last expression is
+        the result; the names that the cell assigns or changes are the variables.
+
+            job = %persist calcpi         the job, in this or any later session
+            %persist_status               all jobs
+            %persist_fetch calcpi         wait, and return the result
+            %persist_fetch calcpi x y     bring variables into the session
+            %persist_log calcpi --follow  what it prints
+            %persist_cancel calcpi        stop it
+            %persist_rerun calcpi         run it once more
+            %persist_clean calcpi         delete it
+
+        The same cell with the same inputs again does not compute again: it attaches to the job that exists. After ``--``
+        stand options of the backend; local takes ``--slots N`` (how many jobs run at once) and ``--nice N``.
+        Settings: ``%config PersistMagics``, ``%config LocalBackend``.
+        """
+        with _one_line():
+            words, options = commands.split_options(_words(line))
+            if cell is None:
+                if len(words) != 1 or options is not None or words[0].startswith("-"):
+                    raise UsageError(
+                        "%persist NAME gives a job; %%persist NAME above a cell makes one; %persist? tells more"
+                    )
+                return load(words[0])
+            return self._submit(_persist_parser().parse_args(words), options or [], cell)
+        return None
+
+    def _submit(self, words: Any, options: list[str], cell: str) -> Job | None:
+        extensions: set[str] = getattr(self._session.extension_manager, "loaded", set())
+        source = Source(
+            kind="cell",
+            text=cell,
+            code=self._session.transform_cell(cell),
+            future_flags=self._session.compile.flags & _FUTURE_FLAGS,
+            extensions=tuple(sorted(name for name in extensions if name not in ("persist_magic", "storemagic"))),
+        )
+        selection = Selection(_listed(words.add), _listed(words.omit))
+        namespace = self._session.user_ns
+        if words.dry_run:
+            captured = preview(words.name, source, namespace, backend=words.backend, options=options, selection=selection)
+            print(f"{words.name} would ship {table.shipped(captured.names, captured.size)}; nothing was written")
+            if captured.names:
+                print(table.names_table(captured.names))
+            self._remark(captured.warnings)
+            return None
+        submission = submit(
+            words.name,
+            source,
+            namespace,
+            backend=words.backend,
+            options=options,
+            replace=words.replace,
+            selection=selection,
+        )
+        print(table.submission_line(submission, time.time()))
+        self._remark(submission.capture.warnings)
+        return submission.job
+
+    @staticmethod
+    def _remark(warnings: tuple[str, ...]) -> None:
+        for warning in warnings:
+            print(f"  note: {warning}")
+
+    def _run(self, verb: str, line: str) -> None:
+        with _one_line():
+            commands.run(verb, _words(line), f"%persist_{verb}")
+
+    @line_magic
+    @_verb("status")
+    def persist_status(self, line: str) -> None:
+        """Show the jobs with their states: where from, since when, and why."""
+        self._run("status", line)
+
+    @line_magic
+    @_verb("wait")
+    def persist_wait(self, line: str) -> None:
+        """Wait until jobs have ended. Interrupting the wait does not touch them."""
+        self._run("wait", line)
+
+    @line_magic
+    @_manual(_fetch_parser())
+    def persist_fetch(self, line: str) -> Any:
+        """Wait for a job and return its result; variables named come into the session.
+
+            %persist_fetch calcpi
+            %persist_fetch train model scores
+
+        Of a job that failed, named variables come as they were when it failed.
+        """
+        with _one_line():
+            words = _fetch_parser().parse_args(_words(line))
+            job = load(words.name)
+            if words.variables or words.all:
+                self._bring(job, words)
+            try:
+                return job.fetch(words.timeout)
+            except (JobFailed, JobCancelled, NotPickled) as error:
+                if not words.variables and not words.all:
+                    raise
+                print(table.harmless(str(error).splitlines()[0]))
+        return None
+
+    def _bring(self, job: Job, words: Any) -> None:
+        def check(names: list[str]) -> None:
+            taken = tuple(name for name in names if name in self._session.user_ns)
+            if taken and not words.overwrite:
+                raise NameTaken(job.name, taken)
+
+        values = commands.fetch(job, words.variables, words.all, words.timeout, check)
+        self._session.push(values)
+        print(f"{', '.join(values) or 'nothing'} ← {job.name}")
+
+    @line_magic
+    @_verb("log")
+    def persist_log(self, line: str) -> None:
+        """Show what a job prints."""
+        self._run("log", line)
+
+    @line_magic
+    @_verb("cancel")
+    def persist_cancel(self, line: str) -> None:
+        """Stop jobs: KeyboardInterrupt in the cell, ten seconds for its ``finally``, then SIGKILL for all its processes."""
+        self._run("cancel", line)
+
+    @line_magic
+    @_verb("clean")
+    def persist_clean(self, line: str) -> None:
+        """Delete jobs that have ended, with all their runs: ``NAME…``, ``--done``, ``--failed`` or ``--older 7d``."""
+        self._run("clean", line)
+
+    @line_magic
+    @_verb("rerun")
+    def persist_rerun(self, line: str) -> None:
+        """Run a job's capture once more, as the next run; older runs stay until the job is cleaned."""
+        self._run("rerun", line)
+
+
+def _complete(shell: Any, event: Any) -> list[str]:
+    """Names of jobs, for the Tab key."""
+    try:
+        return [job.name for job in jobs()]
+    except PersistError:
+        return []
+
+
+def register(ipython: Any) -> None:
+    """Install magics, settings and completion in a shell."""
+    magics = PersistMagics(ipython)
+    ipython.register_magics(magics)
+    set_session_root(magics.root_path)
+    local = get_backend("local")
+    assert isinstance(local, LocalBackend)
+    local.update_config(ipython.config)
+    if local not in ipython.configurables:
+        ipython.configurables.append(local)
+    ipython.set_hook("complete_command", _complete, re_key=r"%{0,2}persist(_\w+)?$")
+
+
+def unregister(ipython: Any) -> None:
+    """Take the settings back; IPython offers no way to take magics back."""
+    set_session_root(None)
+    ipython.configurables[:] = [each for each in ipython.configurables if not isinstance(each, PersistMagics | LocalBackend)]

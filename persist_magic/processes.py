@@ -1,0 +1,164 @@
+"""What the operating system knows of processes.
+
+Owns the identity of a process (host, boot, pid namespace, pid, start time), so that a reused pid is never taken
+for the process that had it before. Standard library on Linux, psutil elsewhere and for what /proc makes awkward.
+Knows nothing of jobs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+
+_LINUX = sys.platform.startswith("linux")
+
+ALIVE, STOPPED, GONE, UNKNOWN = "alive", "stopped", "gone", "unknown"
+REBOOTED = "rebooted"
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def boot_id() -> str:
+    """Return what changes with every boot: Linux's random boot id, elsewhere the boot time."""
+    if _LINUX and (found := _read("/proc/sys/kernel/random/boot_id").strip()):
+        return found
+    import psutil
+
+    return f"boot-{psutil.boot_time():.0f}"
+
+
+def pid_namespace() -> str:
+    """Return the name of this process's pid namespace: in another one the same pid is another process."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def start_time(pid: int) -> str | None:
+    """Return when `pid` started, as the system counts it, or None if there is no such process (or a zombie).
+
+    On Linux field 22 of /proc/PID/stat (proc(5)), clock ticks since boot: a changed clock does not move it.
+    """
+    stat = _stat(pid)
+    return None if stat is None or stat[0] in ("Z", "X") else stat[1]
+
+
+def _stat(pid: int) -> tuple[str, str, int] | None:
+    """State letter, start time and parent of a process, or None."""
+    if _LINUX:
+        # the command name, in parentheses, may itself hold spaces and parentheses
+        fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+        return (fields[0], fields[19], int(fields[1])) if len(fields) > 19 else None
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        status = process.status()
+        letter = {psutil.STATUS_ZOMBIE: "Z", psutil.STATUS_STOPPED: "T"}.get(status, "S")
+        return letter, f"{process.create_time():.2f}", process.ppid()
+    except psutil.Error:
+        return None
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """A process that can be recognised again.
+
+    Attributes
+    ----------
+    host, boot_id, pid_namespace : str
+        Where `pid` has its meaning.
+    pid : int
+    start_time : str
+        See `start_time`; empty if the process had ended before it was looked at.
+    """
+
+    host: str
+    boot_id: str
+    pid_namespace: str
+    pid: int
+    start_time: str
+
+    @classmethod
+    def of(cls, pid: int) -> ProcessId:
+        """Identify a process of this host."""
+        return cls(os.uname().nodename, boot_id(), pid_namespace(), pid, start_time(pid) or "")
+
+    def state(self) -> str:
+        """Return "alive", "stopped", "gone", "rebooted" (gone by its machine's reboot) or "unknown" (not visible here)."""
+        if self.host != os.uname().nodename:
+            return UNKNOWN
+        if self.boot_id != boot_id():
+            return REBOOTED
+        if self.pid_namespace != pid_namespace():
+            return UNKNOWN
+        stat = _stat(self.pid)
+        if stat is None or stat[0] in ("Z", "X") or stat[1] != self.start_time:
+            return GONE
+        return STOPPED if stat[0] in ("T", "t") else ALIVE
+
+    def signal(self, number: int, group: bool = False) -> bool:
+        """Send a signal to the process, or to its process group, if it is certainly this one; tell whether it was sent."""
+        if self.state() not in (ALIVE, STOPPED):
+            return False
+        try:
+            if group:
+                os.killpg(self.pid, number)
+            else:
+                os.kill(self.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the pids of all living descendants of `pid`, parents before children."""
+    if not _LINUX:
+        import psutil
+
+        try:
+            return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+        except psutil.Error:
+            return []
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and (stat := _stat(int(entry))) is not None and stat[0] not in ("Z", "X"):
+            children.setdefault(stat[2], []).append(int(entry))
+    found: list[int] = []
+    layer = [pid]
+    while layer:
+        layer = [child for parent in layer for child in children.get(parent, ())]
+        found += layer
+    return found
+
+
+def command_name(pid: int) -> str:
+    """Return the short name of a running program, or "?"."""
+    if _LINUX:
+        return _read(f"/proc/{pid}/comm").strip() or "?"
+    import psutil
+
+    try:
+        return psutil.Process(pid).name()
+    except psutil.Error:
+        return "?"
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of descendants whose own parent ends (prctl(2), PR_SET_CHILD_SUBREAPER).
+
+    Only Linux has it; elsewhere a descendant that detaches itself twice is not found again.
+    """
+    if _LINUX:
+        import ctypes
+
+        pr_set_child_subreaper = 36
+        ctypes.CDLL(None, use_errno=True).prctl(pr_set_child_subreaper, 1, 0, 0, 0)

@@ -1,0 +1,114 @@
+"""The order of local jobs: who may run now, with no daemon.
+
+Owns the tickets, one small file for each local job of a root that has not ended, under ``.slots/HOST/``, named by time of
+submission. A job starts when fewer than its slots' number of live jobs stand before it or run already; each waiting
+supervisor decides that for itself, one at a time under a lock. A ticket whose process is gone counts for nothing and is
+removed by whoever sees it, so a crash costs no slot. Used by the local backend, which draws the ticket at submission, and
+by the supervisor, which waits with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from dataclasses import asdict, dataclass
+
+from .processes import GONE, REBOOTED, ProcessId
+from .store import Root, write_atomic, write_new
+
+UNCLAIMED_SECONDS = 60.0
+"""How long a ticket without a process holds its place: its supervisor is just starting."""
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """A place in the queue.
+
+    Attributes
+    ----------
+    name : str
+        The file's name: time of submission in ns, and the job.
+    process : ProcessId or None
+        The supervisor, once it has come.
+    started : bool
+    """
+
+    name: str
+    process: ProcessId | None
+    started: bool
+
+
+class Slots:
+    """The queue of one root on this host.
+
+    Parameters
+    ----------
+    root : Root
+    """
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self._path = os.path.join(root.path, ".slots", os.uname().nodename)
+
+    def _prepare(self) -> None:
+        for directory in (os.path.dirname(self._path), self._path):
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(directory, 0o700)
+
+    def draw(self, job: str) -> str:
+        """Take the last place in the queue; return the ticket's name."""
+        self._prepare()
+        name = f"{time.time_ns():020d}-{job}"
+        write_new(os.path.join(self._path, name), b"{}", sync=False)
+        return name
+
+    def claim(self, name: str, process: ProcessId, started: bool = False) -> None:
+        """Enter the supervisor that waits with the ticket."""
+        self._prepare()
+        data = json.dumps({"process": asdict(process), "started": started}).encode()
+        write_atomic(os.path.join(self._path, name), data, sync=False)
+
+    def release(self, name: str) -> None:
+        """Give the place back."""
+        with contextlib.suppress(OSError):
+            os.unlink(os.path.join(self._path, name))
+
+    def before(self, name: str) -> int:
+        """Return how many live jobs stand before a ticket."""
+        return sum(1 for ticket in self._live() if ticket.name < name)
+
+    def try_start(self, name: str, process: ProcessId, slots: int) -> bool:
+        """Start if there is room; false means wait and ask again."""
+        if self.before(name) >= slots:
+            return False
+        with self._root.lock(os.path.join(".slots", ".lock")):
+            live = self._live()
+            if sum(1 for ticket in live if ticket.name != name and (ticket.started or ticket.name < name)) >= slots:
+                return False
+            self.claim(name, process, started=True)
+            return True
+
+    def _live(self) -> list[Ticket]:
+        with contextlib.suppress(FileNotFoundError):
+            return [ticket for entry in sorted(os.listdir(self._path)) if (ticket := self._read(entry)) is not None]
+        return []
+
+    def _read(self, name: str) -> Ticket | None:
+        """A ticket that still counts; one that does not is removed."""
+        path = os.path.join(self._path, name)
+        try:
+            drawn = int(name.partition("-")[0]) / 1e9
+            with open(path, "rb") as file:
+                values = json.loads(file.read())
+            process = ProcessId(**values["process"]) if "process" in values else None
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError):  # no ticket: a temporary file, or damaged
+            return None
+        starting = process is None and 0 <= time.time() - drawn < UNCLAIMED_SECONDS
+        if starting or (process is not None and process.state() not in (GONE, REBOOTED)):
+            return Ticket(name, process, bool(values.get("started")))
+        self.release(name)
+        return None

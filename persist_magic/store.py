@@ -1,0 +1,834 @@
+"""The job directory: the one place that knows its file names and how they are written.
+
+Owns the root, the layout of a job directory, the records (frozen dataclasses, one JSON file each), atomic writes,
+locks, and the check that nobody else could have written what is about to be unpickled or run.
+Knows nothing of pickles, processes that run, backends or IPython: the worker imports it, so it is standard library only.
+
+Every file appears whole or not at all: it is written under a temporary name in the same directory, synced and renamed
+(POSIX: rename(2) replaces atomically). A job directory is filled under a temporary name and renamed as a whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import json
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from .errors import Damaged, InvalidName, JobExists, StoreError, UnsafePath, VersionSkew
+from .processes import ProcessId
+
+TYPE_CHECKING = False  # typing itself would cost the worker's start some milliseconds
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO, TypeVar
+
+    R = TypeVar("R", bound="Record")
+    D = TypeVar("D")
+
+FORMAT = 1
+"""Version of the layout and of the records."""
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+_RUN = re.compile(r"run-([1-9][0-9]{0,8})")
+_LARGEST_RECORD = 256 << 20
+_STALE_SECONDS = 86400.0
+
+
+def check_name(name: str) -> str:
+    """Return `name` if it may name a job.
+
+    Raises
+    ------
+    InvalidName
+        If it holds anything but ASCII letters, digits, ``. _ -``, starts with a dot or a hyphen, or has over 100 characters.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidName(name)
+    return name
+
+
+# ---------------------------------------------------------------- records
+
+
+@dataclass(frozen=True)
+class Record:
+    """One JSON file. Unknown fields are ignored on reading, so that a newer minor writer may add some."""
+
+    def to_bytes(self) -> bytes:
+        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1).encode() + b"\n"
+
+    @classmethod
+    def from_bytes(cls: type[R], data: bytes, job: str, what: str) -> R:
+        """Build the record from a file's bytes.
+
+        Raises
+        ------
+        Damaged
+            If it is not JSON of this record's shape.
+        VersionSkew
+            If a later format wrote it.
+        """
+        try:
+            values = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise Damaged(job, what, f"not JSON ({error})") from None
+        if not isinstance(values, dict) or not isinstance(values.get("format"), int):
+            raise Damaged(job, what, "not a record of persist_magic")
+        if values["format"] > FORMAT:
+            raise VersionSkew(job, what, f"format {values['format']}", f"format {FORMAT}: update persist_magic")
+        try:
+            return _build(cls, values)
+        except (TypeError, ValueError, KeyError) as error:
+            raise Damaged(job, what, f"{error}") from None
+
+
+_TYPES: dict[str, Any] = {
+    "str": str,
+    "int": int,
+    "float": (int, float),
+    "bool": bool,
+    "dict": dict,
+    "tuple": list,
+    "None": type(None),
+}
+
+
+def _build(cls: type[D], values: dict[str, Any]) -> D:
+    """A dataclass from parsed JSON, its fields' types checked."""
+    arguments = {}
+    for each in dataclasses.fields(cls):  # type: ignore[arg-type]
+        if each.name not in values:
+            if each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
+                raise ValueError(f"{each.name} is missing")
+            continue
+        arguments[each.name] = _value(str(each.type), values[each.name], each.name)
+    return cls(**arguments)
+
+
+def _value(annotation: str, value: Any, name: str) -> Any:
+    """A field's value, if it is of the type that the field is annotated with."""
+    for kind in annotation.split(" | "):
+        head, _, inner = kind.partition("[")
+        nested = _NESTED.get(head)
+        if nested is not None and isinstance(value, dict):
+            return _build(nested, value)
+        expected = _TYPES.get(head)
+        if expected is None or not isinstance(value, expected) or (head in ("int", "float") and isinstance(value, bool)):
+            continue
+        if head == "tuple":
+            element = inner.removesuffix(", ...]")
+            checked = element in _NESTED or element == "str"
+            return tuple(_value(element, item, name) if checked else item for item in value)
+        return value
+    raise ValueError(f"{name} is {value!r:.60}, not {annotation}")
+
+
+@dataclass(frozen=True)
+class CapturedName:
+    """A session global that a job carries.
+
+    Attributes
+    ----------
+    name, type : str
+    detail : str
+        Shape, dtype or length; empty if it has none.
+    size : int
+        Bytes written for it, its buffers included.
+    digest : str
+        BLAKE2b of what was written, hexadecimal.
+    asked_by : str
+        Who needs it: "cell", or the function that uses it, for example "select()".
+    """
+
+    name: str
+    type: str
+    detail: str
+    size: int
+    digest: str
+    asked_by: str
+
+
+@dataclass(frozen=True)
+class Payload:
+    """How to read a pickle file.
+
+    Attributes
+    ----------
+    size : int
+        Bytes of the pickle file (or of this part of it).
+    offset : int
+        Where the part starts.
+    digest : str
+        BLAKE2b of these bytes, hexadecimal.
+    buffers : tuple of [offset, length]
+        The out-of-band buffers in the buffer file, in the order in which the stream asks for them; bytes.
+    trackers : tuple of str
+        Identities of the classes in it, by number.
+    has_code : bool
+        Whether it holds Python bytecode, which only the same minor version of Python may read.
+    magic : str
+        The writer's bytecode magic number (importlib.util.MAGIC_NUMBER), hexadecimal.
+    python : str
+        The writer's Python version.
+    """
+
+    size: int
+    offset: int
+    digest: str
+    buffers: tuple[Any, ...]
+    trackers: tuple[str, ...]
+    has_code: bool
+    magic: str
+    python: str
+
+
+@dataclass(frozen=True)
+class JobSpec(Record):
+    """job.json: what the job is. Never changed.
+
+    Attributes
+    ----------
+    token : str
+        Random, tells this job from any other of the same name.
+    kind : str
+        "cell" or "function".
+    code : str
+        The Python to run: the cell with IPython's syntax translated.
+    future_flags : int
+        The session's ``from __future__`` compiler flags.
+    fingerprint : str
+        Equal for an identical cell with identical inputs.
+    warnings : tuple of str
+        What the capture could not promise, in words.
+    """
+
+    token: str
+    name: str
+    kind: str
+    backend: str
+    code: str
+    cell_digest: str
+    future_flags: int
+    names: tuple[CapturedName, ...]
+    payload: Payload
+    fingerprint: str
+    python: str
+    executable: str
+    dill: str
+    cwd: str
+    sys_path: tuple[str, ...]
+    environment: dict[str, Any]
+    extensions: tuple[str, ...]
+    user: str
+    host: str
+    time: float
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Submitted(Record):
+    """run-N/submitted.json: the session asked for this run."""
+
+    time: float
+    user: str
+    host: str
+    options: tuple[str, ...]
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Handle(Record):
+    """handle.json: the backend took a run; what it needs to find it again.
+
+    Attributes
+    ----------
+    id : str
+        The backend's name for it, for people: a pid or a Slurm id.
+    process : ProcessId or None
+        Of a local job: its supervisor.
+    """
+
+    backend: str
+    run: int
+    time: float
+    id: str
+    process: ProcessId | None
+
+
+@dataclass(frozen=True)
+class CancelRequest(Record):
+    """cancel: somebody asked to stop the job."""
+
+    time: float
+    user: str
+    host: str
+    force: bool
+
+
+@dataclass(frozen=True)
+class Observed(Record):
+    """observed.json: the last word on a run that did not write its own end."""
+
+    run: int
+    time: float
+    state: str
+    reason: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Started(Record):
+    """run-N/started.json: a supervisor took the run."""
+
+    time: float
+    supervisor: ProcessId
+    child: ProcessId | None
+
+
+@dataclass(frozen=True)
+class KeptValue:
+    """A value of the job: written, or the reason why not.
+
+    Attributes
+    ----------
+    type, detail, shown : str
+        As in `CapturedName`; `shown` is its repr, cut.
+    payload : Payload or None
+    error : str
+        Why it could not be written; empty if it was.
+    """
+
+    type: str
+    detail: str
+    shown: str
+    payload: Payload | None
+    error: str
+
+
+@dataclass(frozen=True)
+class Outcome(Record):
+    """run-N/outcome.json: the cell's own word, written by the child after its values.
+
+    Attributes
+    ----------
+    outcome : str
+        "done" or "failed".
+    reason, traceback : str
+        Of a failure; `traceback` starts at the cell's line. Of a success `reason` is a remark or empty.
+    exception : KeptValue or None
+        The exception that ended the cell.
+    result : KeptValue or None
+    variables : dict of str to KeptValue
+    """
+
+    token: str
+    time: float
+    outcome: str
+    reason: str
+    traceback: str
+    exception: KeptValue | None
+    result: KeptValue | None
+    variables: dict[str, Any]
+
+    def variable(self, name: str) -> KeptValue:
+        """Return what became of one variable; of a record that was read, not of one just made."""
+        return _build(KeptValue, self.variables[name])
+
+
+@dataclass(frozen=True)
+class Ended(Record):
+    """run-N/ended.json: written last; its presence is the end.
+
+    Attributes
+    ----------
+    outcome : str
+        "done", "failed" or "cancelled".
+    exit_code, signal : int or None
+        How the cell's process ended.
+    cpu_seconds : float
+        User and system time of the cell's process and of its children that it waited for (getrusage(2)).
+    peak_memory : int
+        Largest resident set of one process, bytes (ru_maxrss).
+    note : str
+        What else is worth knowing, for example processes that the cell left behind.
+    """
+
+    time: float
+    outcome: str
+    reason: str
+    exit_code: int | None
+    signal: int | None
+    cpu_seconds: float
+    peak_memory: int
+    note: str
+
+
+_NESTED: dict[str, type[Any]] = {
+    "CapturedName": CapturedName,
+    "Payload": Payload,
+    "ProcessId": ProcessId,
+    "KeptValue": KeptValue,
+}
+
+
+# ---------------------------------------------------------------- files
+
+
+@contextlib.contextmanager
+def told(action: str, path: str) -> Iterator[None]:
+    """Turn an OSError into a StoreError that says what was being done."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(action, path, error.strerror or str(error)) from error
+
+
+def sync_directory(path: str) -> None:
+    """Make renames in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_new(path: str, data: bytes, mode: int = 0o600, sync: bool = True) -> None:
+    """Write a file that does not exist yet, not atomically."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    with open(descriptor, "wb", buffering=0) as file:
+        os.fchmod(descriptor, mode)
+        view = memoryview(data)
+        while view:
+            view = view[file.write(view) :]
+        if sync:
+            os.fsync(descriptor)
+
+
+def write_atomic(path: str, data: bytes, *, exclusive: bool = False, sync: bool = True) -> None:
+    """Write a file whole or not at all.
+
+    Parameters
+    ----------
+    exclusive : bool
+        Raise FileExistsError instead of replacing: of several writers exactly one wins.
+    sync : bool
+        Wait until the disk has it.
+    """
+    directory, name = os.path.split(path)
+    temporary = os.path.join(directory, f".{name}.{os.urandom(6).hex()}.tmp")
+    try:
+        write_new(temporary, data, sync=sync)
+        if exclusive:
+            os.link(temporary, path)
+        else:
+            os.rename(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+    if sync:
+        sync_directory(directory)
+
+
+def open_regular(path: str) -> BinaryIO:
+    """Open a regular file, never a link, a directory, a FIFO or a device."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", path)
+    return open(descriptor, "rb")
+
+
+def _unsafe(info: os.stat_result) -> str:
+    """Why a file or directory may not be trusted; empty if it may."""
+    if info.st_uid != os.geteuid():
+        return f"it belongs to user {info.st_uid}"
+    if info.st_mode & 0o022:
+        return "others may write it"
+    return ""
+
+
+def check_trusted(path: str) -> None:
+    """Raise UnsafePath unless only this user owns and may write `path`."""
+    if why := _unsafe(os.stat(path)):
+        advice = f"chmod go-w {path!r}" if "others" in why else "use a directory of your own"
+        raise UnsafePath(path, why, advice)
+
+
+def _remove_tree(path: str, ignore_errors: bool = False) -> None:
+    """Delete a directory and what is in it; links in it are deleted, not followed."""
+    import shutil  # slow to import, and no run of a worker deletes anything
+
+    shutil.rmtree(path, ignore_errors=ignore_errors)
+
+
+class RunDirectory:
+    """The files of one run."""
+
+    def __init__(self, job: JobDirectory, number: int) -> None:
+        self.job, self.number = job, number
+        self.path = os.path.join(job.path, f"run-{number}")
+        self.submitted_path = os.path.join(self.path, "submitted.json")
+        self.started_path = os.path.join(self.path, "started.json")
+        self.heartbeat_path = os.path.join(self.path, "heartbeat")
+        self.stdout_path = os.path.join(self.path, "stdout")
+        self.stderr_path = os.path.join(self.path, "stderr")
+        self.values_path = os.path.join(self.path, "values.pkl")
+        self.outcome_path = os.path.join(self.path, "outcome.json")
+        self.ended_path = os.path.join(self.path, "ended.json")
+
+    def submitted(self) -> Submitted | None:
+        return self.job.read(Submitted, self.submitted_path)
+
+    def started(self) -> Started | None:
+        return self.job.read(Started, self.started_path)
+
+    def outcome(self) -> Outcome | None:
+        return self.job.read(Outcome, self.outcome_path)
+
+    def ended(self) -> Ended | None:
+        return self.job.read(Ended, self.ended_path)
+
+    def heartbeat(self) -> float | None:
+        """When the heartbeat was last touched, by the file server's clock, seconds since the epoch."""
+        try:
+            return os.stat(self.heartbeat_path).st_mtime
+        except OSError:
+            return None
+
+
+class JobDirectory:
+    """The files of one job.
+
+    Parameters
+    ----------
+    path : str
+    name : str
+        The job's name; differs from the last part of `path` only while the directory is being filled.
+    """
+
+    def __init__(self, path: str, name: str) -> None:
+        self.path, self.name = path, name
+        self.spec_path = os.path.join(path, "job.json")
+        self.cell_path = os.path.join(path, "cell.py")
+        self.session_path = os.path.join(path, "session.pkl")
+        self.script_path = os.path.join(path, "job.sh")
+        self.handle_path = os.path.join(path, "handle.json")
+        self.cancel_path = os.path.join(path, "cancel")
+        self.observed_path = os.path.join(path, "observed.json")
+        self.launch_log_path = os.path.join(path, "launch.log")
+
+    @property
+    def buffers_path(self) -> str:
+        return buffers_path(self.session_path)
+
+    def exists(self) -> bool:
+        return os.path.lexists(self.spec_path)
+
+    def run(self, number: int) -> RunDirectory:
+        return RunDirectory(self, number)
+
+    def runs(self) -> list[int]:
+        """Return the numbers of the runs, in order."""
+        try:
+            entries = os.listdir(self.path)
+        except OSError as error:
+            raise Damaged(self.name, "the directory", error.strerror or str(error)) from None
+        return sorted(int(match[1]) for entry in entries if (match := _RUN.fullmatch(entry)))
+
+    def current_run(self) -> RunDirectory:
+        """Return the newest run."""
+        runs = self.runs()
+        if not runs:
+            raise Damaged(self.name, "the directory", "it holds no run")
+        return self.run(runs[-1])
+
+    def read(self, cls: type[R], path: str) -> R | None:
+        """Read a record, or None if there is no such file.
+
+        Raises
+        ------
+        Damaged
+            If the file cannot be read, or not as such a record.
+        """
+        what = os.path.relpath(path, self.path)
+        try:
+            with open_regular(path) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size > _LARGEST_RECORD:
+                    raise Damaged(self.name, what, f"{size} bytes are no record")
+                data = file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            why = "it is a link" if error.errno == errno.ELOOP else error.strerror or str(error)
+            raise Damaged(self.name, what, why) from None
+        return cls.from_bytes(data, self.name, what)
+
+    def spec(self) -> JobSpec:
+        spec = self.read(JobSpec, self.spec_path)
+        if spec is None:
+            raise Damaged(self.name, "job.json", "it is missing")
+        return spec
+
+    def handle(self) -> Handle | None:
+        return self.read(Handle, self.handle_path)
+
+    def cancel_request(self) -> CancelRequest | None:
+        return self.read(CancelRequest, self.cancel_path)
+
+    def observed(self) -> Observed | None:
+        return self.read(Observed, self.observed_path)
+
+    def open_trusted(self, path: str) -> BinaryIO:
+        """Open a file that is going to be unpickled.
+
+        Raises
+        ------
+        UnsafePath
+            If somebody else owns or may write it, or a directory on the way from the root.
+        Damaged
+            If it is missing or no regular file.
+        """
+        what = os.path.relpath(path, self.path)
+        try:
+            self.check_trusted(os.path.dirname(path))
+            file = open_regular(path)
+        except FileNotFoundError:
+            raise Damaged(self.name, what, "it is missing") from None
+        except OSError as error:
+            raise Damaged(self.name, what, error.strerror or str(error)) from None
+        if why := _unsafe(os.fstat(file.fileno())):
+            file.close()
+            raise UnsafePath(path, why, "nothing is unpickled from it")
+        return file
+
+    def check_trusted(self, deepest: str) -> None:
+        """Raise UnsafePath unless root, job directory and `deepest` are this user's alone."""
+        for directory in dict.fromkeys((os.path.dirname(self.path), self.path, deepest)):
+            check_trusted(directory)
+
+    def delete_run(self, run: RunDirectory) -> None:
+        """Delete a run that nobody started."""
+        _remove_tree(run.path, ignore_errors=True)
+
+    def create_run(self, number: int, submitted: Submitted | None) -> RunDirectory:
+        """Make the directory of a new run; exactly one of several callers wins.
+
+        Raises
+        ------
+        FileExistsError
+            If that run exists already.
+        """
+        run = self.run(number)
+        temporary = os.path.join(self.path, f".run-{number}.{os.urandom(6).hex()}.tmp")
+        os.mkdir(temporary, 0o700)
+        try:
+            # never empty: rename(2) onto an existing run must fail, and it replaces an empty directory
+            write_new(os.path.join(temporary, "heartbeat"), b"")
+            if submitted is not None:
+                write_new(os.path.join(temporary, "submitted.json"), submitted.to_bytes())
+            try:
+                os.rename(temporary, run.path)
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise FileExistsError(errno.EEXIST, "run exists", run.path) from None
+                raise
+        except BaseException:
+            _remove_tree(temporary, ignore_errors=True)
+            raise
+        sync_directory(self.path)
+        return run
+
+
+def buffers_path(pickle_path: str) -> str:
+    """Return the file of large buffers that goes with a pickle file."""
+    return pickle_path.removesuffix(".pkl") + ".buffers"
+
+
+# ---------------------------------------------------------------- root
+
+
+class Root:
+    """The folder that holds the job directories.
+
+    Parameters
+    ----------
+    path : str
+        Need not exist yet.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = os.path.abspath(os.path.expanduser(path))
+
+    def prepare(self) -> None:
+        """Make the root if it is not there, with mode 0700, and check it.
+
+        Raises
+        ------
+        UnsafePath
+            If it is another user's or others may write it.
+        StoreError
+            If it cannot be made.
+        """
+        with told("make the root", self.path):
+            os.makedirs(os.path.dirname(self.path), exist_ok=True)
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(self.path, 0o700)
+                os.chmod(self.path, 0o700)
+                write_new(os.path.join(self.path, ".gitignore"), b"*\n", sync=False)
+        self.check()
+
+    def check(self) -> None:
+        """Raise unless the root, if it exists, is a directory of this user alone."""
+        try:
+            if not stat.S_ISDIR(os.stat(self.path).st_mode):
+                raise StoreError("use", self.path, "it is not a directory")
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError("use", self.path, error.strerror or str(error)) from None
+        try:
+            check_trusted(self.path)
+        except UnsafePath as error:
+            advice = error.advice if "chmod" in error.advice else "choose another with %config PersistMagics.root"
+            raise UnsafePath(self.path, error.why, advice) from None
+
+    def names(self) -> list[str]:
+        """Return the names of all job directories, sorted; what has no job.json is not ours and left out."""
+        self.check()
+        try:
+            with os.scandir(self.path) as entries:
+                found = [entry.name for entry in entries if _NAME.fullmatch(entry.name)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError("read", self.path, error.strerror or str(error)) from None
+        return sorted(name for name in found if self.directory(name).exists())
+
+    def directory(self, name: str) -> JobDirectory:
+        """Return the job directory of that name, which need not exist."""
+        return JobDirectory(os.path.join(self.path, check_name(name)), name)
+
+    @contextlib.contextmanager
+    def lock(self, file: str = ".lock", timeout: float = 30.0) -> Iterator[None]:
+        """Hold the root's lock: one session at a time submits, reruns or deletes.
+
+        File systems that offer no locks are used without: renames still let exactly one win.
+        """
+        path = os.path.join(self.path, file)
+        with told("lock", path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            deadline = time.monotonic() + timeout
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except OSError as error:
+                    if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                        break
+                    if error.errno not in (errno.EAGAIN, errno.EACCES) or time.monotonic() > deadline:
+                        raise StoreError("lock", path, f"held by another process for {timeout:g} s") from None
+                time.sleep(0.005)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def new_directory(self, name: str) -> Iterator[JobDirectory]:
+        """Give a directory with an empty run-1 to fill; unless it is published, nothing of it is left behind.
+
+        Raises
+        ------
+        StoreError
+            If the file system refuses, here or in the body.
+        """
+        self.prepare()
+        final = self.directory(name)
+        work = JobDirectory(os.path.join(self.path, f".new-{os.urandom(8).hex()}"), name)
+        with told("write job", final.path):
+            os.mkdir(work.path, 0o700)
+            try:
+                os.mkdir(work.run(1).path, 0o700)
+                yield work
+            finally:
+                if os.path.lexists(work.path):
+                    _remove_tree(work.path, ignore_errors=True)
+
+    def publish(self, work: JobDirectory, *, replace: bool) -> JobDirectory:
+        """Give a filled directory its name. The caller holds the lock and knows that no older job of the name lives.
+
+        Raises
+        ------
+        JobExists
+            If the name is taken and `replace` is false.
+        """
+        final = self.directory(work.name)
+        sync_directory(work.run(1).path)
+        sync_directory(work.path)
+        if replace and os.path.lexists(final.path):
+            self._swap(work.path, final)
+        else:
+            try:
+                os.rename(work.path, final.path)
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    why = "something that is not a job of persist_magic has that name"
+                    raise JobExists(work.name, (why,), alive=False) from None
+                raise
+        sync_directory(self.path)
+        return final
+
+    def _swap(self, new: str, final: JobDirectory) -> None:
+        """Put `new` in the place of an older job; on failure the older one is back in its place."""
+        aside = os.path.join(self.path, f".old-{final.name}-{os.urandom(8).hex()}")
+        os.rename(final.path, aside)
+        try:
+            os.rename(new, final.path)
+        except OSError:
+            os.rename(aside, final.path)
+            raise
+        _remove_tree(aside, ignore_errors=True)
+
+    def delete(self, directory: JobDirectory) -> None:
+        """Delete a job directory. The caller holds the lock and knows that the job does not live.
+
+        Raises
+        ------
+        Damaged
+            If it does not carry our marker (a readable job.json of this name).
+        StoreError
+            If the file system refuses.
+        """
+        if directory.spec().name != directory.name:
+            raise Damaged(directory.name, "job.json", "it belongs to another name; delete the directory by hand")
+        aside = os.path.join(self.path, f".old-{directory.name}-{os.urandom(8).hex()}")
+        with told("delete", directory.path):
+            os.rename(directory.path, aside)
+            _remove_tree(aside)
+            sync_directory(self.path)
+
+    def tidy(self) -> None:
+        """Finish what a crash interrupted: put back a job that was being replaced, drop half-made directories.
+
+        Only what has not been touched for a day is dropped: another host may still be writing it.
+        """
+        for entry in os.listdir(self.path):
+            path = os.path.join(self.path, entry)
+            if not entry.startswith((".new-", ".old-")) or os.path.islink(path):
+                continue
+            with contextlib.suppress(OSError):
+                name = entry[len(".old-") :].rpartition("-")[0]
+                stale = time.time() - os.stat(path).st_ctime > _STALE_SECONDS
+                if entry.startswith(".old-") and os.path.lexists(os.path.join(path, "job.json")):
+                    if not os.path.lexists(os.path.join(self.path, name)) and stale:
+                        os.rename(path, os.path.join(self.path, name))
+                elif stale:
+                    _remove_tree(path, ignore_errors=True)

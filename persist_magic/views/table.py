@@ -1,0 +1,186 @@
+"""Jobs as plain text: the table of many, the facts of one, the line that a submission prints.
+
+Owns columns, words and what is made harmless for a terminal. Knows jobs and statuses, no files.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..capture.explain import size
+from ..errors import PersistError
+from ..job import Job, Submission, statuses
+from ..status import Status, duration
+from ..store import CapturedName
+
+LARGE = 100_000_000
+"""Captured values from this many bytes on stand out."""
+_NAMES_SHOWN = 6
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def harmless(text: str) -> str:
+    """Return text without control characters, which could move a terminal's cursor or recolour it."""
+    return _CONTROL.sub("�", text)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One job of the table.
+
+    Attributes
+    ----------
+    elapsed : float or None
+        Seconds that the run took, or has taken so far.
+    submitted : float or None
+        Seconds since the epoch.
+    """
+
+    name: str
+    state: str
+    reason: str
+    note: str
+    source: str
+    seen: float | None
+    backend: str
+    id: str
+    run: int | None
+    submitted: float | None
+    elapsed: float | None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+def rows(jobs: Sequence[Job]) -> list[Row]:
+    """Return a row for each job; a job directory that cannot be read is a row of state "damaged"."""
+    return [_row(job, status) for job, status in zip(jobs, statuses(jobs), strict=True)]
+
+
+def _row(job: Job, status: Status | PersistError) -> Row:
+    if isinstance(status, PersistError):
+        return Row(job.name, "damaged", str(status), "", "", None, "", "", None, None, None)
+    try:
+        spec, handle, run = job.spec(), job.directory.handle(), job.directory.run(status.run)
+        started = run.started()
+    except PersistError as error:
+        return Row(job.name, "damaged", str(error), "", "", None, "", "", None, None, None)
+    end = status.seen if status.state.ended else time.time()
+    return Row(
+        name=job.name,
+        state=status.state.value,
+        reason=status.reason,
+        note=status.note,
+        source=status.source,
+        seen=status.seen,
+        backend=spec.backend,
+        id=handle.id if handle is not None else "",
+        run=status.run,
+        submitted=spec.time,
+        elapsed=max(0.0, end - started.time) if started is not None else None,
+    )
+
+
+def table(of: Iterable[Row]) -> str:
+    """Return the table as aligned text."""
+    now = time.time()
+    lines = [("name", "state", "backend", "id", "elapsed", "submitted", "remarks")]
+    for row in of:
+        remark = "; ".join(filter(None, (row.reason, row.note)))
+        if row.state == "running" and row.seen is not None and not row.reason:
+            remark = "; ".join(filter(None, (f"seen {duration(now - row.seen)} ago", row.note)))
+        lines.append(
+            (
+                row.name,
+                row.state if row.run in (None, 1) else f"{row.state} (run {row.run})",
+                row.backend,
+                row.id,
+                duration(row.elapsed) if row.elapsed is not None else "",
+                f"{duration(now - row.submitted)} ago" if row.submitted is not None else "",
+                remark,
+            )
+        )
+    if len(lines) == 1:
+        return "no jobs"
+    lines = [tuple(harmless(" ".join(cell.split())) for cell in line) for line in lines]  # type: ignore[misc]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return "\n".join(line.rstrip() for line in padded)
+
+
+def submission_line(submission: Submission, now: float) -> str:
+    """Return the line that a submission prints: name, backend, id, and what was shipped."""
+    job = submission.job
+    if submission.attached:
+        status = job.status()
+        line = f"{job.name}: the identical job exists, {status.describe(now)}; attached to it, nothing submitted"
+        if status.state.ended and status.state.value != "done":
+            line += f"; %persist_rerun {job.name} runs it again"
+        return harmless(line)
+    return harmless(
+        f"{job.name} → {job.spec().backend}, {submission.id}; "
+        f"shipped {shipped(submission.capture.names, submission.capture.size)}"
+    )
+
+
+def shipped(names: Sequence[CapturedName], total: int) -> str:
+    """Return what a capture holds, the largest first."""
+    if not names:
+        return "no names"
+    ordered = sorted(names, key=lambda each: (-each.size, each.name))
+    parts = [_shipped_name(each) for each in ordered[:_NAMES_SHOWN]]
+    if rest := ordered[_NAMES_SHOWN:]:
+        parts.append(f"{len(rest)} more")
+    return f"{', '.join(parts)}; {size(total)}"
+
+
+def _shipped_name(each: CapturedName) -> str:
+    if each.type in ("function", "class", "module") or not each.size:
+        return f"{each.name} ({each.type})"
+    words = " ".join(filter(None, (each.type, each.detail)))
+    mark = "⚠ " if each.size >= LARGE else ""
+    return f"{mark}{each.name} ({words}, {size(each.size)})"
+
+
+def names_table(names: Sequence[CapturedName]) -> str:
+    """Return a list of captured names with type, size and who asked for each."""
+    lines = [("name", "type", "size", "used by")]
+    for each in sorted(names, key=lambda each: (-each.size, each.name)):
+        words = " ".join(filter(None, (each.type, each.detail)))
+        mark = " ⚠" if each.size >= LARGE else ""
+        lines.append((each.name, words, f"{size(each.size)}{mark}" if each.size else "", each.asked_by))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+    return harmless("\n".join(line.rstrip() for line in padded))
+
+
+_TIMES = ("submitted", "started", "ended", "seen")
+
+
+def facts(info: dict[str, Any]) -> str:
+    """Return what `Job.info` tells as lines for people."""
+    lines = []
+    for key, value in info.items():
+        if value in (None, "", [], {}) or key == "names":
+            continue
+        lines.append(f"{key.replace('_', ' '):<12} {_fact(key, value)}")
+    text = "\n".join(lines)
+    if info.get("names"):
+        text += "\n\ncaptured\n" + names_table([CapturedName(**each) for each in info["names"]])
+    return harmless(text)
+
+
+def _fact(key: str, value: Any) -> str:
+    if key in _TIMES:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
+    if key in ("elapsed", "cpu_seconds"):
+        return f"{value:.1f} s"
+    if key in ("peak_memory", "memory"):
+        return size(value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_fact(name, words)}" for name, words in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,6 @@
+"""The worker: the process that restores a capture, runs the cell and writes what came of it.
+
+`supervisor` watches, `execution` runs. Both start with the standard library only and know `store`, `restore`, `slots` and
+`processes`; nothing of IPython until the cell asks for it, nothing of the session's side. The pickler of `capture` is
+imported once the cell has ended, for what it brings back.
+"""

@@ -1,0 +1,316 @@
+"""The supervisor: takes a run, waits for a slot, forks the child that runs the cell, watches it, writes the end.
+
+Owns the heartbeat, the cancel file's reading, signals, the end of every descendant, and the final record, also when the
+child dies of SIGKILL. Forks while it is small and has one thread, and never loads what the cell loads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import select
+import signal
+import sys
+import time
+from dataclasses import dataclass, replace
+
+from ..processes import ALIVE, STOPPED, ProcessId, adopt_orphans, command_name, descendants
+from ..slots import Slots
+from ..store import CancelRequest, Ended, Handle, JobDirectory, JobSpec, Outcome, Root, RunDirectory, Started, write_atomic
+
+HEARTBEAT_SECONDS = 5.0
+POLL_SECONDS = 1.0
+"""How soon a cancel file from another host is seen; one on this host comes with a signal."""
+GRACE_SECONDS = 10.0
+"""Between the KeyboardInterrupt of a cancel and SIGKILL."""
+LEFT_BEHIND_SECONDS = 2.0
+"""Between SIGTERM and SIGKILL for processes that the cell left behind."""
+EXIT_NOT_WRITTEN = 74
+"""The child's exit code when it could not write its outcome (EX_IOERR of sysexits.h)."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+
+
+class Refusal(Exception):
+    """The run cannot be taken; the words go to launch.log."""
+
+
+def main(arguments: list[str]) -> int:
+    """Run the job of a directory; return the exit code, 0 if the cell succeeded."""
+    if len(arguments) != 1:
+        print("usage: python -m persist_magic.worker DIRECTORY", file=sys.stderr)
+        return 2
+    path = os.path.abspath(arguments[0])
+    try:
+        return Supervisor(JobDirectory(path, os.path.basename(path))).supervise()
+    except Refusal as refusal:
+        print(f"persist_magic: {refusal}", file=sys.stderr)
+        return 1
+
+
+@dataclass(frozen=True)
+class ChildEnd:
+    """How the child's process ended.
+
+    Attributes
+    ----------
+    exit_code, signal : int or None
+    cpu_seconds : float
+    peak_memory : int
+        Bytes.
+    """
+
+    exit_code: int | None
+    signal: int | None
+    cpu_seconds: float
+    peak_memory: int
+
+
+def verdict(end: ChildEnd, outcome: Outcome | None, cancel: CancelRequest | None, terminated: bool) -> tuple[str, str, str]:
+    """Return outcome, reason and note of a run from how its child ended.
+
+    Parameters
+    ----------
+    outcome : Outcome or None
+        The child's own word.
+    terminated : bool
+        Whether somebody sent the supervisor SIGTERM, SIGINT or SIGHUP without asking for a cancel.
+    """
+    if outcome is not None and outcome.outcome == "done":
+        note = "cancel was asked for, but the cell had come to its end" if cancel is not None else ""
+        if end.signal is not None:
+            note = f"after its end the process was killed by {signal_words(end.signal)}"
+        return "done", outcome.reason, note
+    if cancel is not None:
+        return "cancelled", f"cancelled by {cancel.user}", ""
+    if terminated:
+        return "failed", "terminated from outside (kill, or the machine's shutdown)", ""
+    if outcome is not None:
+        return "failed", outcome.reason, ""
+    if end.signal is not None:
+        words = f"killed by {signal_words(end.signal)}"
+        if end.signal == signal.SIGKILL:
+            words += f", perhaps out of memory; peak memory {end.peak_memory / 1e6:.0f} MB"
+        return "failed", words, ""
+    if end.exit_code == EXIT_NOT_WRITTEN:
+        return "failed", "its result could not be written; stderr tells why", ""
+    return "failed", f"its process ended with exit code {end.exit_code} before the cell came to its end (os._exit?)", ""
+
+
+def signal_words(number: int) -> str:
+    """Return "signal 9 (SIGKILL)"."""
+    try:
+        return f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
+
+
+class Supervisor:
+    """One run of one job.
+
+    Parameters
+    ----------
+    job : JobDirectory
+    """
+
+    def __init__(self, job: JobDirectory) -> None:
+        self.job = job
+        self.spec: JobSpec = job.spec()
+        self.me = ProcessId.of(os.getpid())
+        self.run: RunDirectory = _take_run(job)
+        self._terminated = False
+        self._last_beat = 0.0
+        self._wakeup, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else _pipe()
+        for number in _SIGNALS:
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+
+    def supervise(self) -> int:
+        if self.spec.backend != "local":
+            self._start()
+            return self._run_child()
+        slots = Slots(Root(os.path.dirname(self.job.path)))
+        submitted = self.run.submitted()
+        settings = submitted.settings if submitted is not None else {}
+        ticket = str(settings.get("ticket") or slots.draw(self.job.name))
+        try:
+            self._write_handle()
+            slots.claim(ticket, self.me)
+            if not self._wait_for_slot(slots, ticket, int(settings.get("slots") or os.cpu_count() or 1)):
+                return 1
+            self._start()
+            with contextlib.suppress(OSError, ValueError):
+                os.nice(int(settings.get("nice") or 0))
+            return self._run_child()
+        finally:
+            slots.release(ticket)
+
+    # ---- before the cell
+
+    def _write_handle(self) -> None:
+        """The session writes it too; the worker's own makes sure that there is one if the session was killed in between."""
+        handle = self.job.handle()
+        if handle is None or handle.run < self.run.number:
+            mine = Handle("local", self.run.number, time.time(), f"pid {self.me.pid}", self.me)
+            write_atomic(self.job.handle_path, mine.to_bytes(), sync=False)
+
+    def _wait_for_slot(self, slots: Slots, ticket: str, limit: int) -> bool:
+        while not slots.try_start(ticket, self.me, limit):
+            cancel = self.job.cancel_request()
+            if cancel is not None or self._terminated:
+                words = (
+                    f"cancelled by {cancel.user} before it started" if cancel is not None else "terminated while it waited"
+                )
+                self._write_end(Ended(time.time(), "cancelled" if cancel else "failed", words, None, None, 0.0, 0, ""))
+                return False
+            # those far behind look less often
+            self._sleep(min(2.0, 0.05 * (1 + max(0, slots.before(ticket) - limit))))
+        return True
+
+    def _start(self) -> None:
+        started = Started(time.time(), self.me, None)
+        try:
+            write_atomic(self.run.started_path, started.to_bytes(), exclusive=True, sync=False)
+        except FileExistsError:
+            raise Refusal(f"run {self.run.number} of {self.job.name} has been started by another worker") from None
+        self._started = started
+        self._beat()
+
+    # ---- the child
+
+    def _run_child(self) -> int:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        child = os.fork()
+        if child == 0:
+            signal.set_wakeup_fd(-1)
+            from .execution import run_child
+
+            run_child(self.job, self.run, self.spec, _SIGNALS)
+        with contextlib.suppress(OSError):  # the child does the same; whoever comes first
+            os.setpgid(child, child)
+        started = replace(self._started, child=ProcessId.of(child))
+        with contextlib.suppress(OSError):
+            write_atomic(self.run.started_path, started.to_bytes(), sync=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        adopt_orphans()
+        end = self._watch(child)
+        left = self._end_descendants()
+        outcome = self.run.outcome()
+        word, reason, note = verdict(end, outcome, self.job.cancel_request(), self._terminated)
+        if left and word == "done":
+            note = "; ".join(filter(None, (note, f"the cell had left processes behind, they were ended: {left}")))
+        ended = Ended(time.time(), word, reason, end.exit_code, end.signal, end.cpu_seconds, end.peak_memory, note)
+        self._write_end(ended)
+        return 0 if word == "done" else 1
+
+    def _watch(self, child: int) -> ChildEnd:
+        """Wait until the child ends; on the way beat, look for a cancel, carry it out."""
+        kill_at: float | None = None
+        while True:
+            end = self._reap(child)
+            if end is not None:
+                return end
+            self._beat()
+            cancel = self.job.cancel_request()
+            if kill_at is None and (cancel is not None or self._terminated):
+                self._signal_descendants(signal.SIGTERM)
+                kill_at = time.monotonic() + GRACE_SECONDS
+            if kill_at is not None and (time.monotonic() > kill_at or (cancel is not None and cancel.force)):
+                self._signal_descendants(signal.SIGKILL)
+                kill_at = time.monotonic() + POLL_SECONDS
+            self._sleep(POLL_SECONDS)
+
+    def _reap(self, child: int) -> ChildEnd | None:
+        """Collect ended children, adopted ones too; return the end of `child` if it was among them."""
+        found = None
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return found
+            if pid == 0:
+                return found
+            if pid == child:
+                code = os.waitstatus_to_exitcode(status)
+                unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): ru_maxrss is in kB on Linux
+                found = ChildEnd(
+                    exit_code=code if code >= 0 else None,
+                    signal=-code if code < 0 else None,
+                    cpu_seconds=usage.ru_utime + usage.ru_stime,
+                    peak_memory=usage.ru_maxrss * unit,
+                )
+
+    def _signal_descendants(self, number: int) -> None:
+        for pid in descendants(self.me.pid):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+                os.kill(pid, signal.SIGCONT)  # a stopped process would not see it
+
+    def _end_descendants(self) -> str:
+        """End what the cell left running; return its names."""
+        left = descendants(self.me.pid)
+        words = ", ".join(f"{command_name(pid)} ({pid})" for pid in left[:5]) + (", …" if len(left) > 5 else "")
+        number, deadline = signal.SIGTERM, time.monotonic() + LEFT_BEHIND_SECONDS
+        while left:
+            self._signal_descendants(number)
+            self._sleep(0.05)
+            self._reap(-1)
+            if time.monotonic() > deadline:
+                number = signal.SIGKILL
+            left = descendants(self.me.pid)
+        return words
+
+    # ---- small things
+
+    def _sleep(self, seconds: float) -> None:
+        """Sleep, or less if a signal comes."""
+        if select.select([self._wakeup], [], [], seconds)[0]:
+            with contextlib.suppress(BlockingIOError):
+                numbers = os.read(self._wakeup, 1024)
+                self._terminated |= any(number in numbers for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+
+    def _beat(self) -> None:
+        if time.monotonic() - self._last_beat < HEARTBEAT_SECONDS:
+            return
+        self._last_beat = time.monotonic()
+        try:
+            os.utime(self.run.heartbeat_path)
+        except FileNotFoundError:
+            with contextlib.suppress(OSError):
+                os.close(os.open(self.run.heartbeat_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError:
+            return  # the next beat may succeed; until then the age tells
+
+    def _write_end(self, ended: Ended) -> None:
+        """Write the final record; a full disk may find room again."""
+        for pause in (0.1, 0.5, 2.0, 10.0, 30.0, None):
+            try:
+                write_atomic(self.run.ended_path, ended.to_bytes())
+                return
+            except OSError as error:
+                print(f"persist_magic: cannot write {self.run.ended_path}: {error}", file=sys.stderr, flush=True)
+                if pause is None or error.errno == errno.ENOENT:
+                    return
+                time.sleep(pause)
+
+
+def _pipe() -> tuple[int, int]:
+    ends = os.pipe()
+    for end in ends:
+        os.set_blocking(end, False)
+    return ends
+
+
+def _take_run(job: JobDirectory) -> RunDirectory:
+    """The run that was asked for, or the next one if that has been run: a requeue, or job.sh by hand."""
+    run = job.current_run()
+    started = run.started()
+    if run.ended() is None:
+        if started is None:
+            return run
+        if any(
+            process is not None and process.state() in (ALIVE, STOPPED) for process in (started.supervisor, started.child)
+        ):
+            raise Refusal(f"run {run.number} of {job.name} is running")
+    return job.create_run(run.number + 1, None)

@@ -1,0 +1,91 @@
+"""What a job brings back: result, variables and exception, each readable without the others.
+
+Owns the file of values, in which each value is a payload of its own behind one file of large buffers, and the question
+which captured values the cell changed in place. Imported when the cell has ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import types
+from typing import Any
+
+from ..capture import explain
+from ..capture.pickler import BufferFile, PayloadWriter, write_names
+from ..store import JobDirectory, JobSpec, KeptValue, RunDirectory, buffers_path
+
+
+class ValueFile:
+    """The values of one run, for writing.
+
+    Parameters
+    ----------
+    namespace : dict
+        The cell's globals: what functions in the values share.
+    """
+
+    def __init__(self, job: JobDirectory, run: RunDirectory, namespace: dict[str, Any]) -> None:
+        self.job, self.namespace = job, namespace
+        self._run = run
+        self._buffers = BufferFile(buffers_path(run.values_path))
+
+    def __enter__(self) -> ValueFile:
+        descriptor = os.open(self._run.values_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._file = open(descriptor, "w+b")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if kind is None:
+                self._file.flush()
+                os.fsync(self._file.fileno())
+        finally:
+            self._file.close()
+            self._buffers.close()
+
+    def keep(self, name: str, value: Any) -> KeptValue:
+        """Write one value; if it cannot be pickled, say why instead and go on."""
+        words = explain.type_name(value), explain.detail(value), explain.shown(value)
+        start = self._file.seek(0, os.SEEK_END)
+        try:
+            writer = PayloadWriter(self._file, self._buffers, self.namespace, start)
+            writer.dump(value)
+            return KeptValue(*words, writer.close(), "")
+        except OSError:
+            raise  # the disk, not the value
+        except Exception as error:  # noqa: BLE001  a user's __reduce__ may raise anything
+            self._file.flush()
+            self._file.truncate(start)
+            path, reason = explain.find_culprit(name, value, self.namespace) or (name, explain.reason_of(error))
+            return KeptValue(*words, None, reason if path == name else f"{path}: {reason}")
+
+    @staticmethod
+    def discard(run: RunDirectory) -> None:
+        """Remove what a full disk cut off, which also makes room for the record that tells of it."""
+        for path in (run.values_path, buffers_path(run.values_path)):
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+def changed_in_place(spec: JobSpec, before: dict[str, Any], namespace: dict[str, Any]) -> list[str]:
+    """Return the captured names whose value was changed without being bound anew.
+
+    The values are pickled once more, to nowhere, and compared by the digests of the capture. What came inside a function's
+    state has no digest of its own; it counts as changed if any function's does.
+    """
+    captured = {each.name: each for each in spec.names}
+    same = [name for name in captured if name in before and namespace.get(name) is before[name]]
+    data = [name for name in same if not isinstance(namespace[name], (types.FunctionType, types.ModuleType, type))]
+    if not data:
+        return []
+    writer = PayloadWriter(None, BufferFile(None), namespace)
+    try:
+        written = write_names(
+            writer, [(name, before[name]) for name in captured if name in before and captured[name].digest]
+        )
+    except Exception:  # noqa: BLE001  something in it can no longer be pickled, so it was changed
+        return data
+    differ = {name for name, (_, digest, _) in written.items() if digest and digest != captured[name].digest}
+    functions_differ = any(isinstance(before.get(name), types.FunctionType) for name in differ)
+    return [name for name in data if name in differ or (not captured[name].digest and functions_differ)]
