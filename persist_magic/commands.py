@@ -151,10 +151,15 @@ def _cancel_words(parser: argparse.ArgumentParser) -> None:
 
 def _cancel(words: argparse.Namespace) -> int:
     chosen = _found(words.names)
+    live = []
     for job in chosen:
+        if (status := job.status()).state.ended:
+            print(table.harmless(f"{job.name}: had ended, {status.describe(time.time())}"))
+            continue
         job.cancel(force=words.force)
+        live.append(job)
     deadline = time.monotonic() + _CANCEL_SECONDS
-    for job in chosen:
+    for job in live:
         while not (status := job.status()).state.ended and time.monotonic() < deadline:
             time.sleep(0.02)
         print(table.harmless(f"{job.name}: {status.describe(time.time())}"))

@@ -484,11 +484,11 @@ class Job:
         Returns
         -------
         dict
-            ``name``, ``state``, ``reason``, ``note``, ``source``, ``backend``, ``id``, ``host``, ``run``, ``runs``, ``options``;
-            ``seen``, ``submitted``, ``started``, ``ended`` (seconds since the epoch or None); ``elapsed``, ``cpu_seconds``
-            (seconds); ``peak_memory`` (bytes); ``directory``, ``cwd``, ``python``; ``names`` (a list of dicts: what was
-            captured); ``warnings``; ``variables`` (name → type); ``process`` (what the backend tells of a live job, as
-            ps(1) would).
+            ``name``, ``state``, ``reason``, ``note``, ``source``, ``backend``, ``id``, ``host``, ``run``, ``runs``;
+            ``options``; ``seen``, ``submitted``, ``started``, ``ended`` (seconds since the epoch or None); ``elapsed``,
+            ``cpu_seconds`` (seconds); ``peak_memory`` (bytes); ``directory``, ``cwd``, ``python``; ``names`` (a list of
+            dicts: what was captured); ``warnings``; ``variables`` (name → type); ``process`` (what the backend tells of a
+            live job, as ps(1) would).
         """
         spec, status = self.spec(), self.status()
         evidence = self._evidence()

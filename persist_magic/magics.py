@@ -8,6 +8,7 @@ from __future__ import annotations
 import __future__
 
 import contextlib
+import inspect
 import os
 import shlex
 import time
@@ -54,7 +55,7 @@ def _manual(parser: commands.Parser) -> Callable[[F], F]:
     """Put the words that a magic takes below its docstring, which is its manual page."""
 
     def add(function: F) -> F:
-        function.__doc__ = f"{function.__doc__}\n{parser.format_help()}"
+        function.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{parser.format_help()}"
         return function
 
     return add
@@ -66,7 +67,7 @@ def _verb(name: str) -> Callable[[F], F]:
 
 def _persist_parser() -> commands.Parser:
     parser = commands.Parser(
-        prog="%%persist", usage="%%persist NAME [options] [-- BACKEND OPTIONS]", allow_abbrev=False, add_help=False
+        prog="%%persist", usage="%%%%persist NAME [options] [-- BACKEND OPTIONS]", allow_abbrev=False, add_help=False
     )
     parser.add_argument("name", metavar="NAME", help="letters, digits, . _ -; at most 100 characters")
     parser.add_argument("--backend", default="local", metavar="B", help="where the job runs; default local")

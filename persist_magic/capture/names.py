@@ -24,6 +24,9 @@ Assigned: TypeAlias = "frozenset[str] | None"
 _DYNAMIC = frozenset({"eval", "exec", "globals", "locals", "vars"})
 _TAKES_CODE = frozenset({"eval", "exec", "query", "evaluate", "format_map", "sql", "ols", "dmatrix", "dmatrices"})
 _CODE_MAGICS = frozenset({"time", "timeit", "prun", "memit", "mprun", "lprun", "capture", "debug"})
+_BINDING_MAGICS = frozenset({"run", "pylab", "load_ext", "store", "R", "cython", "cython_pyximport"})
+"""Magics that may bind names of their own."""
+
 _SHELL_METHODS = frozenset({"system", "getoutput", "getoutput_", "sx"})
 _PROVIDED = frozenset({"__name__", "__doc__", "__builtins__", "get_ipython", "display"})
 """What every worker has."""
@@ -124,15 +127,8 @@ class _Walk:
         self.warnings: list[str] = []
         self.any_name = False  # an unknown ``import *`` may bind any name
         self._guarded: set[str] = set()  # read where a NameError is caught
-        self._direct: set[str] = set()  # read by the cell itself, not only by functions that run later
 
     def read(self, name: str, assigned: Assigned) -> None:
-        if assigned is not None and name not in assigned:
-            self.reads[name] = None
-            self._direct.add(name)
-
-    def read_later(self, name: str, assigned: Assigned) -> None:
-        """A read by a function's code: the cell may assign the name between definition and call."""
         if assigned is not None and name not in assigned:
             self.reads[name] = None
 
@@ -141,17 +137,17 @@ class _Walk:
         return assigned if assigned is None else assigned | {name}
 
     def missing(self) -> list[str]:
-        """Names read that exist nowhere, unless the cell catches the NameError or assigns them in time."""
+        """Names read that exist nowhere. One that the cell assigns or whose NameError it catches may be meant so."""
         if self.any_name:
             return []
         return [
             name
             for name in self.reads
             if name not in self.known
+            and name not in self.stores
             and name not in self._guarded
             and name not in _PROVIDED
             and not hasattr(builtins, name)
-            and (name in self._direct or name not in self.stores)
         ]
 
     # ---- statements
@@ -343,7 +339,7 @@ class _Walk:
             return
         for name in code_globals(code):
             if name != own:
-                self.read_later(name, assigned)
+                self.read(name, assigned)
         for part in ast.walk(node):
             if isinstance(part, ast.Attribute):
                 self.attributes.add(part.attr)
@@ -398,6 +394,8 @@ class _Walk:
     on_ListComp = on_SetComp = on_DictComp = on_GeneratorExp = comprehension
 
     def on_Call(self, node: ast.Call, assigned: Assigned) -> Assigned:
+        if isinstance(node.func, ast.Attribute) and _is_shell(node.func.value):
+            return self.magic(node.func.attr, _string_arguments(node.args), assigned)
         self.call(node, assigned)
         return self.children(node, assigned)
 
@@ -406,11 +404,9 @@ class _Walk:
     def call(self, node: ast.Call, assigned: Assigned) -> None:
         function = node.func
         if isinstance(function, ast.Attribute):
-            owner = function.value
-            if isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name) and owner.func.id == "get_ipython":
+            if _is_shell(function.value):
                 self.magic(function.attr, _string_arguments(node.args), assigned)
-                return
-            if function.attr in _TAKES_CODE:
+            elif function.attr in _TAKES_CODE:
                 self.mention_all(node, assigned)
         elif isinstance(function, ast.Name):
             constant = self.mention_all(node, assigned) if function.id in _TAKES_CODE else False
@@ -435,26 +431,38 @@ class _Walk:
             if name in self.known and assigned is not None and name not in assigned:
                 self.mentions[name] = None
 
-    def magic(self, method: str, arguments: Sequence[str], assigned: Assigned) -> None:
+    def magic(self, method: str, arguments: Sequence[str], assigned: Assigned) -> Assigned:
+        """A translated magic or command: its line's expansions, and code for which it is only a wrapper."""
         line, code = "", ""
         if method in _SHELL_METHODS:
             line = " ".join(arguments)
         elif method in ("run_line_magic", "run_cell_magic") and arguments:
             name = arguments[0]
             line = arguments[1] if len(arguments) > 1 else ""
+            if name == "capture":
+                assigned = self._captured_output(line, assigned)
             if name in _CODE_MAGICS:
                 code = "\n".join((line if name != "capture" else "", *arguments[2:]))
-            elif name == "run" and "-i" in line.split():
-                self.warnings.append("%run -i may read any name; add them with --with")
-        for name in expansion_names(line):
-            self.read(name, assigned)
-        if not code:
-            return
+            elif name in _BINDING_MAGICS:
+                self.any_name = True
+                if "-i" in line.split():
+                    self.warnings.append("%run -i may read any name; add them with --with")
+        for read in expansion_names(line):
+            self.read(read, assigned)
         code = re.sub(r"^\s*(-\w+(\s+\d+)?\s+)+", "", code)
         try:
-            self.body(ast.parse(code).body, assigned)
+            after = self.body(ast.parse(code).body, assigned)
         except SyntaxError:
             self.mention(code, assigned)
+            return assigned
+        return assigned if after is None else after
+
+    def _captured_output(self, line: str, assigned: Assigned) -> Assigned:
+        """``%%capture out`` binds ``out``."""
+        for word in line.split():
+            if word.isidentifier():
+                assigned = self.store(word, assigned)
+        return assigned
 
 
 class _ClassBody(_Walk):
@@ -468,10 +476,6 @@ class _ClassBody(_Walk):
     def read(self, name: str, assigned: Assigned) -> None:
         if assigned is not None and name not in assigned:
             self._outer.read(name, self._assigned)
-
-    def read_later(self, name: str, assigned: Assigned) -> None:
-        if assigned is not None and name not in assigned:
-            self._outer.read_later(name, self._assigned)
 
     def nested(self, node: ast.stmt, assigned: Assigned, own: str | None = None) -> None:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -496,6 +500,11 @@ class _ClassBody(_Walk):
             defaults=[ast.Constant(0) for _ in arguments.defaults],
         )
         return ast.copy_location(type(node)(**fields), node)
+
+
+def _is_shell(node: ast.expr) -> bool:
+    """``get_ipython()``, into which IPython translates magics and commands."""
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "get_ipython"
 
 
 def _string_arguments(nodes: Iterable[ast.expr]) -> list[str]:

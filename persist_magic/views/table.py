@@ -99,7 +99,7 @@ def table(of: Iterable[Row]) -> str:
                 row.state if row.run in (None, 1) else f"{row.state} (run {row.run})",
                 row.backend,
                 row.id,
-                duration(row.elapsed) if row.elapsed is not None else "",
+                _elapsed(row.elapsed) if row.elapsed is not None else "",
                 f"{duration(now - row.submitted)} ago" if row.submitted is not None else "",
                 remark,
             )
@@ -110,6 +110,10 @@ def table(of: Iterable[Row]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
     return "\n".join(line.rstrip() for line in padded)
+
+
+def _elapsed(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
 
 
 def submission_line(submission: Submission, now: float) -> str:
