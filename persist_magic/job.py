@@ -336,11 +336,11 @@ def statuses(of: Sequence[Job]) -> list[Status | PersistError]:
 def pauses() -> Iterator[float]:
     """Yield how long to sleep between looks at something that may take microseconds or days.
 
-    A tenth of the time waited so far, between 2 ms and half a second.
+    A twentieth of the time waited so far, between 2 ms and half a second.
     """
     begin = time.monotonic()
     while True:
-        yield min(0.5, max(0.002, 0.1 * (time.monotonic() - begin)))
+        yield min(0.5, max(0.002, 0.05 * (time.monotonic() - begin)))
 
 
 # ---------------------------------------------------------------- the job

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+
+from .records import Frozen, frozen
 
 _LINUX = sys.platform.startswith("linux")
 
@@ -68,8 +69,8 @@ def _stat(pid: int) -> tuple[str, str, int] | None:
         return None
 
 
-@dataclass(frozen=True)
-class ProcessId:
+@frozen
+class ProcessId(Frozen):
     """A process that can be recognised again.
 
     Attributes

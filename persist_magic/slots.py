@@ -13,17 +13,18 @@ import contextlib
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from .processes import GONE, REBOOTED, ProcessId
+from .records import Frozen, frozen
 from .store import Root, write_atomic, write_new
 
 UNCLAIMED_SECONDS = 60.0
 """How long a ticket without a process holds its place: its supervisor is just starting."""
 
 
-@dataclass(frozen=True)
-class Ticket:
+@frozen
+class Ticket(Frozen):
     """A place in the queue.
 
     Attributes

@@ -6,8 +6,9 @@ Owns JobState, Status, Evidence and resolve(). Knows no file, process or schedul
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from .records import Frozen, frozen
 from .store import CancelRequest, Ended, Handle, Observed, Outcome, Started
 
 HEARTBEAT_SECONDS = 5.0
@@ -45,8 +46,8 @@ class Word(enum.Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
-class Observation:
+@frozen
+class Observation(Frozen):
     """A backend's answer about one run.
 
     Attributes
@@ -67,8 +68,8 @@ class Observation:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class Status:
+@frozen
+class Status(Frozen):
     """A state with what it rests on.
 
     Attributes
@@ -104,8 +105,8 @@ class Status:
         return f"{text}; {self.note}" if self.note else text
 
 
-@dataclass(frozen=True)
-class Evidence:
+@frozen
+class Evidence(Frozen):
     """All that is known of a job's newest run. None where there is nothing.
 
     Attributes

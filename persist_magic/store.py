@@ -20,10 +20,10 @@ import re
 import stat
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from .errors import Damaged, InvalidName, JobExists, StoreError, UnsafePath, VersionSkew
 from .processes import ProcessId
+from .records import Frozen, frozen
 
 TYPE_CHECKING = False  # typing itself would cost the worker's start some milliseconds
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ def check_name(name: str) -> str:
 # ---------------------------------------------------------------- records
 
 
-@dataclass(frozen=True)
-class Record:
+@frozen
+class Record(Frozen):
     """One JSON file. Unknown fields are ignored on reading, so that a newer minor writer may add some."""
 
     def to_bytes(self) -> bytes:
@@ -130,8 +130,8 @@ def _value(annotation: str, value: Any, name: str) -> Any:
     raise ValueError(f"{name} is {value!r:.60}, not {annotation}")
 
 
-@dataclass(frozen=True)
-class CapturedName:
+@frozen
+class CapturedName(Frozen):
     """A session global that a job carries.
 
     Attributes
@@ -155,8 +155,8 @@ class CapturedName:
     asked_by: str
 
 
-@dataclass(frozen=True)
-class Payload:
+@frozen
+class Payload(Frozen):
     """How to read a pickle file.
 
     Attributes
@@ -165,8 +165,8 @@ class Payload:
         Bytes of the pickle file (or of this part of it).
     offset : int
         Where the part starts.
-    digest : str
-        BLAKE2b of these bytes, hexadecimal.
+    checksum : int
+        CRC-32 of these bytes.
     buffers : tuple of [offset, length]
         The out-of-band buffers in the buffer file, in the order in which the stream asks for them; bytes.
     trackers : tuple of str
@@ -181,7 +181,7 @@ class Payload:
 
     size: int
     offset: int
-    digest: str
+    checksum: int
     buffers: tuple[Any, ...]
     trackers: tuple[str, ...]
     has_code: bool
@@ -189,7 +189,7 @@ class Payload:
     python: str
 
 
-@dataclass(frozen=True)
+@frozen
 class JobSpec(Record):
     """job.json: what the job is. Never changed.
 
@@ -232,7 +232,7 @@ class JobSpec(Record):
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@frozen
 class Submitted(Record):
     """run-N/submitted.json: the session asked for this run."""
 
@@ -243,7 +243,7 @@ class Submitted(Record):
     settings: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@frozen
 class Handle(Record):
     """handle.json: the backend took a run; what it needs to find it again.
 
@@ -262,7 +262,7 @@ class Handle(Record):
     process: ProcessId | None
 
 
-@dataclass(frozen=True)
+@frozen
 class CancelRequest(Record):
     """cancel: somebody asked to stop the job."""
 
@@ -272,7 +272,7 @@ class CancelRequest(Record):
     force: bool
 
 
-@dataclass(frozen=True)
+@frozen
 class Observed(Record):
     """observed.json: the last word on a run that did not write its own end."""
 
@@ -283,7 +283,7 @@ class Observed(Record):
     source: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Started(Record):
     """run-N/started.json: a supervisor took the run."""
 
@@ -292,8 +292,8 @@ class Started(Record):
     child: ProcessId | None
 
 
-@dataclass(frozen=True)
-class KeptValue:
+@frozen
+class KeptValue(Frozen):
     """A value of the job: written, or the reason why not.
 
     Attributes
@@ -312,7 +312,7 @@ class KeptValue:
     error: str
 
 
-@dataclass(frozen=True)
+@frozen
 class Outcome(Record):
     """run-N/outcome.json: the cell's own word, written by the child after its values.
 
@@ -342,7 +342,7 @@ class Outcome(Record):
         return _build(KeptValue, self.variables[name])
 
 
-@dataclass(frozen=True)
+@frozen
 class Ended(Record):
     """run-N/ended.json: written last; its presence is the end.
 

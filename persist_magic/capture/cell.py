@@ -133,7 +133,7 @@ def capture(
     chosen = sorted((set(wanted) | set(selection.add)) - set(selection.omit) - system)
     items += [(name, namespace[name]) for name in chosen]
     with _opened(path) as file, contextlib.closing(BufferFile(buffers)) as buffer_file:
-        writer = PayloadWriter(file, buffer_file, namespace)
+        writer = PayloadWriter(file, buffer_file, namespace, digests=True)
         writer.reducer.attributes |= attributes
         try:
             written = write_names(writer, items, left_out=system | set(selection.omit))

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import functools
 import pickle
-import reprlib
 import sys
 import types
-from typing import Any
 
 from .pickler import Reducer, code_globals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _ATOMS = frozenset({int, float, complex, str, bytes, bytearray, bool, type(None)})
 _ARRAY_LIBRARIES = frozenset(
@@ -44,11 +46,17 @@ def detail(value: Any) -> str:
 def shown(value: object) -> str:
     """Return the value's repr on one line, cut at 200 characters, or what its repr raised."""
     try:
-        text = repr(value) if _is_small(value) else reprlib.repr(value)
+        text = repr(value) if _is_small(value) else _short_repr(value)
     except Exception as error:  # noqa: BLE001  a user's __repr__ may raise anything
         return f"<{type(value).__qualname__} object, its repr raised {type(error).__name__}>"
     text = " ".join(text.split())
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _short_repr(value: object) -> str:
+    import reprlib
+
+    return reprlib.repr(value)
 
 
 def _is_small(value: object) -> bool:
@@ -162,7 +170,7 @@ def _step(owner: Any, child: Any) -> str | None:
     if isinstance(owner, dict):
         for key, value in owner.items():
             if value is child:
-                return f"[{reprlib.repr(key)}]"
+                return f"[{_short_repr(key)}]"
             if key is child:
                 return ".<a key>"
     elif isinstance(owner, (list, tuple)):

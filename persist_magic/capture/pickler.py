@@ -11,34 +11,35 @@ each reference to them means the reader's), then the objects, one ``dump`` each 
 
 from __future__ import annotations
 
+import _thread
 import abc
 import builtins
 import collections
-import dis
 import enum
 import functools
-import hashlib
 import importlib.util
-import linecache
 import marshal
 import operator
 import os
 import pickle
 import sys
-import threading
 import types
-import typing
+import zlib
 from collections.abc import Callable, Iterable
-from typing import Any, BinaryIO
 
 from .. import restore
 from ..store import Payload
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
+
+    Reduction = Any  # what object.__reduce__ may return: a str, a tuple of two to six, or NotImplemented
 
 PAGE = 4096
 SMALL_BUFFER = 1 << 16
 """Buffers below this many bytes stay in the stream."""
 
-_DIGEST_SIZE = 16
 _NATIVE: set[type] = {
     range,
     slice,
@@ -95,8 +96,6 @@ _ENUM_MACHINERY = frozenset(
     }
 )
 
-Reduction = Any  # what object.__reduce__ may return: a str, a tuple of two to six, or NotImplemented
-
 
 class Refused(pickle.PicklingError):
     """An object that cannot be written, with the words for it."""
@@ -109,6 +108,8 @@ class Refused(pickle.PicklingError):
 @functools.lru_cache(maxsize=4096)
 def code_globals(code: types.CodeType) -> tuple[str, ...]:
     """Return the names that code, with the code nested in it, looks up or sets as globals."""
+    import dis  # slow to import, and a worker may meet no function
+
     names: dict[str, None] = {}
     for instruction in dis.get_instructions(code):
         if instruction.opname in (
@@ -199,11 +200,12 @@ class Reducer:
             types.MemberDescriptorType: self._descriptor,
             types.GetSetDescriptorType: self._descriptor,
             memoryview: self._memoryview,
-            typing.TypeVar: self._type_variable,
-            typing.NewType: self._new_type,
-            type(threading.Lock()): self._lock,
-            type(threading.RLock()): self._lock,
+            _thread.LockType: self._lock,
+            _thread.RLock: self._lock,
         }
+        typing = sys.modules.get("typing")
+        if typing is not None:
+            table |= {typing.TypeVar: self._type_variable, typing.NewType: self._new_type}
         if kind in table:
             return table[kind]
         if issubclass(kind, type):
@@ -292,10 +294,14 @@ class Reducer:
     def _stable_filename(self, filename: str) -> str:
         if os.path.exists(filename) or filename.startswith("<frozen"):
             return filename
+        import linecache
+
         source = "".join(linecache.getlines(filename))
         if not source:
             return filename
-        name = f"<cell {hashlib.blake2b(source.encode('utf-8', 'replace'), digest_size=4).hexdigest()}>"
+        digest = _new_digest()
+        digest.update(source.encode("utf-8", "replace"))
+        name = f"<cell {digest.hexdigest()[:8]}>"
         self.sources[name] = source
         return name
 
@@ -460,7 +466,7 @@ class Reducer:
         return refuse(stream) if refuse is not None else NotImplemented
 
     def _lock(self, lock: object) -> Reduction:
-        return restore.fresh_lock, (type(lock) is type(threading.RLock()),)
+        return restore.fresh_lock, (type(lock) is _thread.RLock,)
 
     def _memoryview(self, view: memoryview) -> Reduction:
         return memoryview, (view.tobytes(),)
@@ -572,26 +578,39 @@ def _address(raw: memoryview) -> int | None:
 
 
 class _Hashed:
-    """A file that counts and hashes what goes through it."""
+    """A file that counts what goes through it, with a checksum of all and, if asked for, a digest of each part."""
 
-    def __init__(self, file: BinaryIO | None) -> None:
+    def __init__(self, file: BinaryIO | None, digests: bool) -> None:
         self._file = file
         self.size = 0
-        self.whole = hashlib.blake2b(digest_size=_DIGEST_SIZE)
-        self.part = hashlib.blake2b(digest_size=_DIGEST_SIZE)
+        self.checksum = 0
+        self._part = _new_digest() if digests else None
+
+    def add(self, view: memoryview) -> None:
+        """Count bytes that are written elsewhere to the present part's digest."""
+        if self._part is not None:
+            self._part.update(view)
 
     def write(self, data: Any) -> int:
         view = memoryview(data)
-        self.whole.update(view)
-        self.part.update(view)
+        self.checksum = zlib.crc32(view, self.checksum)
+        self.add(view)
         self.size += view.nbytes
         if self._file is not None:
             self._file.write(view)
         return view.nbytes
 
     def next_part(self) -> str:
-        digest, self.part = self.part.hexdigest(), hashlib.blake2b(digest_size=_DIGEST_SIZE)
-        return digest
+        if self._part is None:
+            return ""
+        digest, self._part = self._part.hexdigest(), _new_digest()
+        return str(digest)
+
+
+def _new_digest() -> Any:
+    import hashlib  # loads OpenSSL: only where digests are wanted
+
+    return hashlib.blake2b(digest_size=16)
 
 
 class PayloadWriter:
@@ -607,12 +626,22 @@ class PayloadWriter:
         The globals that functions of the session share.
     offset : int
         Where the stream starts in `file`, bytes.
+    digests : bool
+        Whether `dump` returns digests.
     """
 
-    def __init__(self, file: BinaryIO | None, buffers: BufferFile, namespace: dict[str, Any], offset: int = 0) -> None:
+    def __init__(
+        self,
+        file: BinaryIO | None,
+        buffers: BufferFile,
+        namespace: dict[str, Any],
+        *,
+        offset: int = 0,
+        digests: bool = False,
+    ) -> None:
         self.reducer = Reducer(namespace)
         self._offset = offset
-        self._stream = _Hashed(file)
+        self._stream = _Hashed(file, digests)
         self._buffers = buffers
         self._placed: list[list[int]] = []
         self._pickler = _CPickler(self._stream, self.reducer, self._take)
@@ -625,11 +654,11 @@ class PayloadWriter:
         if raw.nbytes < SMALL_BUFFER:
             return True
         self._placed.append(self._buffers.place(buffer, raw))
-        self._stream.part.update(raw)
+        self._stream.add(raw)
         return False
 
     def dump(self, obj: Any) -> tuple[int, str]:
-        """Write one object; return the bytes it took, buffers included, and a digest of them."""
+        """Write one object; return the bytes it took, buffers included, and a digest of them or ""."""
         before = self._stream.size + self._buffers.written
         self._pickler.dump(obj)
         return self._stream.size + self._buffers.written - before, self._stream.next_part()
@@ -640,7 +669,7 @@ class PayloadWriter:
         return Payload(
             size=self._stream.size,
             offset=self._offset,
-            digest=self._stream.whole.hexdigest(),
+            checksum=self._stream.checksum,
             buffers=tuple(self._placed),
             trackers=tuple(self.reducer.trackers),
             has_code=self.reducer.has_code,

@@ -13,9 +13,10 @@ import select
 import signal
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ..processes import ALIVE, STOPPED, ProcessId, adopt_orphans, command_name, descendants
+from ..records import Frozen, frozen
 from ..slots import Slots
 from ..store import CancelRequest, Ended, Handle, JobDirectory, JobSpec, Outcome, Root, RunDirectory, Started, write_atomic
 
@@ -49,8 +50,8 @@ def main(arguments: list[str]) -> int:
         return 1
 
 
-@dataclass(frozen=True)
-class ChildEnd:
+@frozen
+class ChildEnd(Frozen):
     """How the child's process ended.
 
     Attributes

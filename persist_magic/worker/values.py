@@ -9,11 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 import types
-from typing import Any
 
 from ..capture import explain
 from ..capture.pickler import BufferFile, PayloadWriter, write_names
 from ..store import JobDirectory, JobSpec, KeptValue, RunDirectory, buffers_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class ValueFile:
@@ -49,7 +52,7 @@ class ValueFile:
         words = explain.type_name(value), explain.detail(value), explain.shown(value)
         start = self._file.seek(0, os.SEEK_END)
         try:
-            writer = PayloadWriter(self._file, self._buffers, self.namespace, start)
+            writer = PayloadWriter(self._file, self._buffers, self.namespace, offset=start)
             writer.dump(value)
             return KeptValue(*words, writer.close(), "")
         except OSError:
@@ -79,7 +82,7 @@ def changed_in_place(spec: JobSpec, before: dict[str, Any], namespace: dict[str,
     data = [name for name in same if not isinstance(namespace[name], (types.FunctionType, types.ModuleType, type))]
     if not data:
         return []
-    writer = PayloadWriter(None, BufferFile(None), namespace)
+    writer = PayloadWriter(None, BufferFile(None), namespace, digests=True)
     try:
         written = write_names(
             writer, [(name, before[name]) for name in captured if name in before and captured[name].digest]
