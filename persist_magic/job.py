@@ -276,7 +276,8 @@ def _differences(spec: JobSpec, captured: Capture) -> Iterator[str]:
             yield f"{name} is no longer used"
         elif before.digest and after.digest and before.digest != after.digest:
             what = [f"{each.type} {each.detail}".strip() for each in (before, after)]
-            yield f"{name} changed" if what[0] == what[1] else f"{name} changed ({what[0]} → {what[1]})"
+            doubt = ", or holds a large set, whose order differs between sessions" if after.digest.startswith("~") else ""
+            yield f"{name} changed{f' ({what[0]} → {what[1]})' if what[0] != what[1] else doubt}"
 
 
 # ---------------------------------------------------------------- finding

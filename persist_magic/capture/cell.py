@@ -11,14 +11,14 @@ import contextlib
 import hashlib
 import os
 import types
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CaptureError, MissingNames, Unpicklable
 from ..store import CapturedName, Payload
 from . import explain, names
-from .pickler import BufferFile, PayloadWriter, write_names
+from .pickler import BufferFile, PayloadWriter, code_globals, importable, write_names
 
 CALL = "__persist_call__"
 """The global through which a persisted function and its arguments reach the worker."""
@@ -118,25 +118,27 @@ def capture(
     """
     system = _provided_names(namespace)
     warnings: list[str] = []
-    if call is not None:
-        items = [(CALL, call)]
-        wanted: list[str] = []
-        attributes: set[str] = set()
-    else:
+    items: list[tuple[str, Any, str]] = []
+    attributes: set[str] = set()
+    wanted: dict[str, str] = {}
+    if call is None:
         needs = _needs(job, source, namespace.keys() - system)
         unknown = [name for name in selection.add if name not in namespace]
         if missing := [name for name in (*needs.missing, *unknown) if name not in selection.omit]:
             raise MissingNames(job, tuple(dict.fromkeys(missing)))
-        wanted = [*needs.names, *needs.mentioned]
+        wanted = dict.fromkeys((*needs.names, *needs.mentioned, *selection.add), "cell")
         attributes, warnings = needs.attributes, needs.warnings
-        items = []
-    chosen = sorted((set(wanted) | set(selection.add)) - set(selection.omit) - system)
-    items += [(name, namespace[name]) for name in chosen]
+    left_out = system | set(selection.omit)
+    wanted |= _data_of_functions(wanted, call, namespace)
+    for name in sorted(wanted.keys() - left_out, key=lambda name: _rank(name, namespace[name])):
+        items.append((name, namespace[name], wanted[name]))
+    if call is not None:
+        items.append((CALL, call, "cell"))
     with _opened(path) as file, contextlib.closing(BufferFile(buffers)) as buffer_file:
         writer = PayloadWriter(file, buffer_file, namespace, digests=True)
         writer.reducer.attributes |= attributes
         try:
-            written = write_names(writer, items, left_out=system | set(selection.omit))
+            written = write_names(writer, items, left_out)
             payload = writer.close()
         except OSError:
             raise
@@ -160,6 +162,42 @@ def _needs(job: str, source: Source, known: Collection[str]) -> names.Needs:
     except (SyntaxError, ValueError) as error:
         where = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
         raise CaptureError(f"job {job} not submitted: the cell is no valid Python, {where}") from None
+
+
+def _rank(name: str, value: Any) -> tuple[int, str]:
+    """Plain data first: what stands in the stream before the functions that use it has a size and a digest of its own."""
+    if isinstance(value, (types.FunctionType, types.ModuleType, type)):
+        return 2, name
+    return int(type(value).__module__ == "__main__"), name
+
+
+def _data_of_functions(names: Iterable[str], call: Any, namespace: dict[str, Any]) -> dict[str, str]:
+    """The data among the globals that the session's functions and classes use, with who uses it.
+
+    Only for the account: the pickler finds all of them by itself, wherever the functions hide.
+    """
+    found: dict[str, str] = {}
+    seen: set[int] = set()
+    waiting: list[Any] = [namespace[name] for name in names if name in namespace]
+    waiting += [call[0]] if call is not None else []
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, type):
+            if not importable(value):
+                waiting += [each for each in vars(value).values() if isinstance(each, types.FunctionType)]
+        elif not isinstance(value, types.FunctionType):
+            waiting.append(type(value))
+        elif value.__globals__ is namespace:
+            for name in code_globals(value.__code__):
+                if name in namespace:
+                    used = namespace[name]
+                    if not isinstance(used, (types.FunctionType, types.ModuleType, type)):
+                        found.setdefault(name, f"{value.__qualname__}()")
+                    waiting.append(used)
+    return found
 
 
 def _provided_names(namespace: dict[str, Any]) -> set[str]:
@@ -192,11 +230,11 @@ def _describe(name: str, namespace: dict[str, Any], call: Any, size: int, digest
 
 
 def _explained(
-    job: str, error: Exception, items: Collection[tuple[str, Any]], namespace: dict[str, Any], writer: PayloadWriter
+    job: str, error: Exception, items: Iterable[tuple[str, Any, str]], namespace: dict[str, Any], writer: PayloadWriter
 ) -> CaptureError:
     """The same failure with the path to the culprit, found by pickling again with the names of objects in view."""
     last = list(writer.reducer.emitted)[-1] if writer.reducer.emitted else "?"
-    for name, value in (*items, *((name, namespace.get(name)) for name in writer.reducer.emitted)):
+    for name, value, _ in (*items, *((name, namespace.get(name), "") for name in writer.reducer.emitted)):
         found = explain.find_culprit(name, value, namespace)
         if found is not None:
             path, reason = found

@@ -7,11 +7,10 @@ pure Python pickler, which keeps the chain of objects; it runs only after a fail
 from __future__ import annotations
 
 import functools
-import pickle
 import sys
 import types
 
-from .pickler import Reducer, code_globals
+from .pickler import PythonPickler, Reducer, code_globals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,23 +79,15 @@ class _Nowhere:
         return len(data)
 
 
-_PythonPickler: Any = pickle._Pickler
-
-
-class _PathPickler(_PythonPickler):  # type: ignore[misc]
-    """The Python pickler with the same reducers; after a failure its stack is the way to the culprit."""
+class _PathPickler(PythonPickler):
+    """After a failure its stack is the way to the culprit."""
 
     def __init__(self, reducer: Reducer) -> None:
-        super().__init__(_Nowhere(), 5, buffer_callback=lambda buffer: False)
-        self._reducer = reducer
-        self._skip = id(reducer.namespace)
+        super().__init__(_Nowhere(), reducer, lambda buffer: False)
         self.stack: list[Any] = []
 
-    def reducer_override(self, obj: Any) -> Any:
-        return self._reducer.reduce(obj)
-
     def save(self, obj: Any, save_persistent_id: bool = True) -> None:
-        if type(obj) in _ATOMS or id(obj) == self._skip or _holds_only_atoms(obj):
+        if type(obj) in _ATOMS or obj is self.reducer.namespace or _holds_only_atoms(obj):
             return
         self.stack.append(obj)
         super().save(obj, save_persistent_id)

@@ -18,6 +18,7 @@ import collections
 import enum
 import functools
 import importlib.util
+import io
 import marshal
 import operator
 import os
@@ -32,13 +33,16 @@ from ..store import Payload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO
+    from typing import Any, BinaryIO, ClassVar
 
     Reduction = Any  # what object.__reduce__ may return: a str, a tuple of two to six, or NotImplemented
 
 PAGE = 4096
 SMALL_BUFFER = 1 << 16
 """Buffers below this many bytes stay in the stream."""
+SMALL_CANONICAL, LARGEST_CANONICAL = 1 << 14, 1 << 17
+"""Up to so many bytes an object is pickled once more for its digest, by the slow Python pickler, to be independent of the
+session's accidents: any object, or one that may hold sets."""
 
 _NATIVE: set[type] = {
     range,
@@ -299,7 +303,7 @@ class Reducer:
         source = "".join(linecache.getlines(filename))
         if not source:
             return filename
-        digest = _new_digest()
+        digest = new_digest()
         digest.update(source.encode("utf-8", "replace"))
         name = f"<cell {digest.hexdigest()[:8]}>"
         self.sources[name] = source
@@ -396,6 +400,8 @@ class Reducer:
             make, arguments = self._enum_skeleton(cls, attributes)
         else:
             make, arguments = self._class_skeleton(cls, attributes)
+        if "__doc__" in attributes:  # where type.__new__ puts it, so that the class's copy has the same pickle
+            attributes = {"__doc__": attributes.pop("__doc__"), **attributes}
         registered: list[type] = []
         if isinstance(cls, abc.ABCMeta):
             attributes.pop("_abc_impl", None)
@@ -577,40 +583,98 @@ def _address(raw: memoryview) -> int | None:
     return int(numpy.frombuffer(raw, dtype="u1").ctypes.data) if numpy is not None else None
 
 
-class _Hashed:
-    """A file that counts what goes through it, with a checksum of all and, if asked for, a digest of each part."""
+class _Stream:
+    """A file that counts what goes through it, with a checksum, and keeps the present part while it is small."""
 
-    def __init__(self, file: BinaryIO | None, digests: bool) -> None:
+    def __init__(self, file: BinaryIO | None) -> None:
         self._file = file
         self.size = 0
         self.checksum = 0
-        self._part = _new_digest() if digests else None
-
-    def add(self, view: memoryview) -> None:
-        """Count bytes that are written elsewhere to the present part's digest."""
-        if self._part is not None:
-            self._part.update(view)
+        self.part: list[bytes] = []
+        self.part_size = 0
+        self.part_digest: Any = None
 
     def write(self, data: Any) -> int:
         view = memoryview(data)
         self.checksum = zlib.crc32(view, self.checksum)
-        self.add(view)
+        if self.part_digest is not None:
+            self.part_digest.update(view)
+            self.part_size += view.nbytes
+            if self.part_size <= LARGEST_CANONICAL:
+                self.part.append(bytes(view))
         self.size += view.nbytes
         if self._file is not None:
             self._file.write(view)
         return view.nbytes
 
-    def next_part(self) -> str:
-        if self._part is None:
-            return ""
-        digest, self._part = self._part.hexdigest(), _new_digest()
-        return str(digest)
+    def begin_part(self) -> None:
+        self.part, self.part_size, self.part_digest = [], 0, new_digest()
 
 
-def _new_digest() -> Any:
+def new_digest() -> Any:
+    """Return a hash object, whose hexadecimal digest has 32 characters."""
     import hashlib  # loads OpenSSL: only where digests are wanted
 
     return hashlib.blake2b(digest_size=16)
+
+
+_StockPickler: Any = pickle._Pickler
+
+
+class PythonPickler(_StockPickler):  # type: ignore[misc]
+    """The pure Python pickler, asking a Reducer first as the C one does.
+
+    ``import dill`` puts dill's savers into the stock class's table; here only pickle's own are in it.
+    """
+
+    dispatch: ClassVar[dict[Any, Any]] = {
+        kind: save for kind, save in _StockPickler.dispatch.items() if save.__module__ == "pickle"
+    }
+
+    def __init__(self, file: Any, reducer: Reducer, buffer_callback: Any) -> None:
+        super().__init__(file, 5, buffer_callback=buffer_callback)
+        self.reducer = reducer
+
+    def reducer_override(self, obj: Any) -> Any:
+        return self.reducer.reduce(obj)
+
+
+class _CanonicalPickler(PythonPickler):
+    """Pickles equal objects to equal bytes, for digests only: what it writes is never read.
+
+    The plain pickle shows two things that differ from session to session: the order of sets (hash randomisation), and
+    which of several equal strings are one object (interning). Here sets come in the order of their elements' own pickles,
+    and strings are written each time.
+    """
+
+    dispatch = PythonPickler.dispatch.copy()
+
+    def persistent_id(self, obj: Any) -> str | None:
+        return "namespace" if obj is self.reducer.namespace or obj is builtins.__dict__ else None
+
+    def memoize(self, obj: Any) -> None:
+        if type(obj) is not str:
+            super().memoize(obj)
+
+    def _save_set(self, obj: Any) -> None:
+        self.memoize(obj)
+        parts = sorted(canonical_bytes(element, self.reducer) for element in obj)
+        self.save((type(obj).__name__, parts))
+
+    dispatch[set] = _save_set
+    dispatch[frozenset] = _save_set
+
+
+def _may_hold_sets(stream: bytes) -> bool:
+    """Whether the opcodes of sets are among the bytes; other bytes may look like them."""
+    return pickle.EMPTY_SET in stream or pickle.FROZENSET in stream
+
+
+def canonical_bytes(obj: Any, reducer: Reducer) -> bytes:
+    """Return bytes that are equal in every session for an equal object."""
+    file = io.BytesIO()
+    _CanonicalPickler(file, reducer, lambda buffer: buffer.raw().nbytes < SMALL_BUFFER).dump(obj)
+    return file.getvalue()
 
 
 class PayloadWriter:
@@ -641,12 +705,12 @@ class PayloadWriter:
     ) -> None:
         self.reducer = Reducer(namespace)
         self._offset = offset
-        self._stream = _Hashed(file, digests)
+        self._digests = digests
+        self._stream = _Stream(file)
         self._buffers = buffers
         self._placed: list[list[int]] = []
         self._pickler = _CPickler(self._stream, self.reducer, self._take)
         self._pickler.seed(namespace)
-        self._stream.next_part()
 
     def _take(self, buffer: pickle.PickleBuffer) -> bool:
         """The pickler offers a buffer; true means that it stays in the stream."""
@@ -654,14 +718,38 @@ class PayloadWriter:
         if raw.nbytes < SMALL_BUFFER:
             return True
         self._placed.append(self._buffers.place(buffer, raw))
-        self._stream.add(raw)
+        if self._digests:
+            self._part_buffers.update(raw)
         return False
 
     def dump(self, obj: Any) -> tuple[int, str]:
         """Write one object; return the bytes it took, buffers included, and a digest of them or ""."""
         before = self._stream.size + self._buffers.written
+        if not self._digests:
+            self._pickler.dump(obj)
+            return self._stream.size + self._buffers.written - before, ""
+        emitted = dict(self.reducer.emitted)
+        self._part_buffers = new_digest()
+        self._stream.begin_part()
         self._pickler.dump(obj)
-        return self._stream.size + self._buffers.written - before, self._stream.next_part()
+        return self._stream.size + self._buffers.written - before, self._digest(obj, emitted)
+
+    def _digest(self, obj: Any, emitted: dict[str, str]) -> str:
+        """A digest of what was just written, equal in every session for an equal object.
+
+        It starts with "~" if the part is too large to be pickled once more in canonical order: then a set in it may make
+        it differ.
+        """
+        stream = self._stream
+        digest = stream.part_digest
+        large = stream.part_size > LARGEST_CANONICAL
+        if stream.part_size <= SMALL_CANONICAL or (not large and _may_hold_sets(b"".join(stream.part))):
+            reducer = Reducer(self.reducer.namespace)
+            reducer.emitted = emitted
+            digest = new_digest()
+            digest.update(canonical_bytes(obj, reducer))
+        digest.update(self._part_buffers.digest())
+        return f"{'~' if large else ''}{digest.hexdigest()}"
 
     def close(self) -> Payload:
         """Write the sources of the code in it, and return how to read the payload."""
@@ -679,13 +767,13 @@ class PayloadWriter:
 
 
 def write_names(
-    writer: PayloadWriter, items: Iterable[tuple[str, Any]], left_out: Iterable[str] = ()
+    writer: PayloadWriter, items: Iterable[tuple[str, Any, str]], left_out: Iterable[str] = ()
 ) -> dict[str, tuple[int, str, str]]:
     """Write named values, and then the globals that string annotations in them mention.
 
     Parameters
     ----------
-    items : iterable of (name, value)
+    items : iterable of (name, value, asked by)
     left_out : iterable of str
         Globals that are not written even if a function uses them.
 
@@ -697,7 +785,7 @@ def write_names(
     reducer = writer.reducer
     reducer.emitted.update(dict.fromkeys(left_out, ""))
     written: dict[str, tuple[int, str, str]] = {}
-    waiting = [(name, value, "cell") for name, value in items]
+    waiting = list(items)
     while waiting:
         name, value, asker = waiting.pop(0)
         if name in reducer.emitted:

@@ -85,7 +85,7 @@ def changed_in_place(spec: JobSpec, before: dict[str, Any], namespace: dict[str,
     writer = PayloadWriter(None, BufferFile(None), namespace, digests=True)
     try:
         written = write_names(
-            writer, [(name, before[name]) for name in captured if name in before and captured[name].digest]
+            writer, [(name, before[name], "cell") for name in captured if name in before and captured[name].digest]
         )
     except Exception:  # noqa: BLE001  something in it can no longer be pickled, so it was changed
         return data
