@@ -624,11 +624,25 @@ _StockPickler: Any = pickle._Pickler
 class PythonPickler(_StockPickler):  # type: ignore[misc]
     """The pure Python pickler, asking a Reducer first as the C one does.
 
-    ``import dill`` puts dill's savers into the stock class's table; here only pickle's own are in it.
+    ``import dill`` puts dill's savers in the place of the stock class's; its own are named here.
     """
 
     dispatch: ClassVar[dict[Any, Any]] = {
-        kind: save for kind, save in _StockPickler.dispatch.items() if save.__module__ == "pickle"
+        type(None): _StockPickler.save_none,
+        bool: _StockPickler.save_bool,
+        int: _StockPickler.save_long,
+        float: _StockPickler.save_float,
+        str: _StockPickler.save_str,
+        bytes: _StockPickler.save_bytes,
+        bytearray: _StockPickler.save_bytearray,
+        pickle.PickleBuffer: _StockPickler.save_picklebuffer,
+        tuple: _StockPickler.save_tuple,
+        list: _StockPickler.save_list,
+        dict: _StockPickler.save_dict,
+        set: _StockPickler.save_set,
+        frozenset: _StockPickler.save_frozenset,
+        types.FunctionType: _StockPickler.save_global,
+        type: _StockPickler.save_type,
     }
 
     def __init__(self, file: Any, reducer: Reducer, buffer_callback: Any) -> None:
