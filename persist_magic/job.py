@@ -461,7 +461,7 @@ class Job:
         evidence = self._evidence(observation)
         status = resolve(evidence)
         if status.state.ended and evidence.ended is None and evidence.observed is None:
-            observed = Observed(status.run, status.seen, status.state.value, status.reason, status.source)
+            observed = Observed(status.run, status.seen, status.state.value, status.reason, status.source, status.note)
             try:
                 write_atomic(self.directory.observed_path, observed.to_bytes(), sync=False)
             except OSError:

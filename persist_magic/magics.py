@@ -279,7 +279,9 @@ def register(ipython: Any) -> None:
     local.update_config(ipython.config)
     if local not in ipython.configurables:
         ipython.configurables.append(local)
-    ipython.set_hook("complete_command", _complete, re_key=r"%{0,2}persist(_\w+)?$")
+    for magic in magics.magics["line"]:
+        ipython.set_hook("complete_command", _complete, str_key=f"%{magic}")
+    ipython.set_hook("complete_command", _complete, str_key="%%persist")
 
 
 def unregister(ipython: Any) -> None:

@@ -159,7 +159,9 @@ def resolve(evidence: Evidence) -> Status:
     if e.ended is not None:
         return Status(JobState(e.ended.outcome), e.ended.reason, "ended.json", e.ended.time, e.run, e.ended.note)
     if e.observed is not None and e.observed.run == e.run and not _newer_life(e):
-        return Status(JobState(e.observed.state), e.observed.reason, e.observed.source, e.observed.time, e.run)
+        return Status(
+            JobState(e.observed.state), e.observed.reason, e.observed.source, e.observed.time, e.run, e.observed.note
+        )
     word = e.observation.word if e.observation else Word.UNKNOWN
     if e.started is None:
         return _not_started(e, word)

@@ -39,6 +39,7 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _RUN = re.compile(r"run-([1-9][0-9]{0,8})")
 _LARGEST_RECORD = 256 << 20
 _STALE_SECONDS = 86400.0
+_NEW, _ASIDE, _DOOMED = ".new-", ".old-", ".del-"  # being made, being replaced, being deleted
 
 
 def check_name(name: str) -> str:
@@ -281,6 +282,7 @@ class Observed(Record):
     state: str
     reason: str
     source: str
+    note: str = ""
 
 
 @frozen
@@ -705,12 +707,14 @@ class Root:
         self.check()
         try:
             with os.scandir(self.path) as entries:
-                found = [entry.name for entry in entries if _NAME.fullmatch(entry.name)]
+                every = [entry.name for entry in entries]
         except FileNotFoundError:
             return []
         except OSError as error:
             raise StoreError("read", self.path, error.strerror or str(error)) from None
-        return sorted(name for name in found if self.directory(name).exists())
+        if any(name.startswith((_NEW, _ASIDE, _DOOMED)) for name in every):
+            self.tidy()
+        return sorted(name for name in every if _NAME.fullmatch(name) and self.directory(name).exists())
 
     def directory(self, name: str) -> JobDirectory:
         """Return the job directory of that name, which need not exist."""
@@ -752,7 +756,7 @@ class Root:
         """
         self.prepare()
         final = self.directory(name)
-        work = JobDirectory(os.path.join(self.path, f".new-{os.urandom(8).hex()}"), name)
+        work = JobDirectory(os.path.join(self.path, f"{_NEW}{os.urandom(8).hex()}"), name)
         with told("write job", final.path):
             os.mkdir(work.path, 0o700)
             try:
@@ -788,14 +792,20 @@ class Root:
 
     def _swap(self, new: str, final: JobDirectory) -> None:
         """Put `new` in the place of an older job; on failure the older one is back in its place."""
-        aside = os.path.join(self.path, f".old-{final.name}-{os.urandom(8).hex()}")
+        aside = os.path.join(self.path, f"{_ASIDE}{os.urandom(8).hex()}-{final.name}")
         os.rename(final.path, aside)
         try:
             os.rename(new, final.path)
         except OSError:
             os.rename(aside, final.path)
             raise
-        _remove_tree(aside, ignore_errors=True)
+        self._discard(aside)
+
+    def _discard(self, path: str) -> None:
+        """Delete a directory under a name that says so, in case the deletion is interrupted."""
+        doomed = os.path.join(self.path, f"{_DOOMED}{os.urandom(8).hex()}")
+        os.rename(path, doomed)
+        _remove_tree(doomed)
 
     def delete(self, directory: JobDirectory) -> None:
         """Delete a job directory. The caller holds the lock and knows that the job does not live.
@@ -809,26 +819,24 @@ class Root:
         """
         if directory.spec().name != directory.name:
             raise Damaged(directory.name, "job.json", "it belongs to another name; delete the directory by hand")
-        aside = os.path.join(self.path, f".old-{directory.name}-{os.urandom(8).hex()}")
         with told("delete", directory.path):
-            os.rename(directory.path, aside)
-            _remove_tree(aside)
+            self._discard(directory.path)
             sync_directory(self.path)
 
-    def tidy(self) -> None:
-        """Finish what a crash interrupted: put back a job that was being replaced, drop half-made directories.
+    def tidy(self, stale_seconds: float = _STALE_SECONDS) -> None:
+        """Finish what a crash interrupted: put back a job that was being replaced, drop what was half made or half deleted.
 
-        Only what has not been touched for a day is dropped: another host may still be writing it.
+        Only what has not been touched for `stale_seconds`, a day: another host may still be at it.
         """
         for entry in os.listdir(self.path):
             path = os.path.join(self.path, entry)
-            if not entry.startswith((".new-", ".old-")) or os.path.islink(path):
+            if not entry.startswith((_NEW, _ASIDE, _DOOMED)) or os.path.islink(path):
                 continue
             with contextlib.suppress(OSError):
-                name = entry[len(".old-") :].rpartition("-")[0]
-                stale = time.time() - os.stat(path).st_ctime > _STALE_SECONDS
-                if entry.startswith(".old-") and os.path.lexists(os.path.join(path, "job.json")):
-                    if not os.path.lexists(os.path.join(self.path, name)) and stale:
-                        os.rename(path, os.path.join(self.path, name))
-                elif stale:
+                if time.time() - os.stat(path).st_ctime < stale_seconds:
+                    continue
+                home = os.path.join(self.path, entry[len(_ASIDE) :].partition("-")[2])
+                if entry.startswith(_ASIDE) and not os.path.lexists(home):
+                    os.rename(path, home)
+                else:
                     _remove_tree(path, ignore_errors=True)

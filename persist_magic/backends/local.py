@@ -23,11 +23,12 @@ from ..errors import BackendError, StoreError
 from ..processes import ALIVE, GONE, REBOOTED, STOPPED, ProcessId, descendants
 from ..slots import Slots
 from ..status import Observation, Word
-from ..store import Handle, JobDirectory, JobSpec, Root, RunDirectory, told, write_atomic
+from ..store import Handle, JobDirectory, JobSpec, Root, RunDirectory, open_regular, told, write_atomic
 from .base import Query
 
 _WORKER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker", "__main__.py")
 _LAUNCH_SECONDS = 30.0
+_LAST_LINE = 4096
 
 # The shell starts job.sh in the background, tells its pid and ends: the job is nobody's child, no zombie in the session.
 _LAUNCHER = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'
@@ -172,12 +173,23 @@ def _observe(query: Query) -> Observation:
     if state == GONE:
         if child_state in (ALIVE, STOPPED):
             return Observation(Word.ALIVE, note="its supervisor is gone, the cell goes on")
-        return Observation(Word.GONE)
+        return Observation(Word.GONE, "" if query.started is not None else _launch_words(query.job))
     if query.started is None:
         return Observation(Word.QUEUED, _waits_for(query))
     if STOPPED in (state, child_state):
         return Observation(Word.ALIVE, note="stopped by a signal (SIGSTOP), not responding")
     return Observation(Word.ALIVE)
+
+
+def _launch_words(directory: JobDirectory) -> str:
+    """Why a job ended before its worker stood: the last line of launch.log, if it has one."""
+    try:
+        with open_regular(directory.launch_log_path) as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_LINE))
+            lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    except OSError:
+        return ""
+    return f"ended before the cell could start: {lines[-1]}" if lines else ""
 
 
 def _waits_for(query: Query) -> str:

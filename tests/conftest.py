@@ -1,0 +1,96 @@
+"""What the tests share: a root in a hostile place, a session to submit from, and waiting that is not sleeping."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from persist_magic import job as job_module
+from persist_magic.capture.cell import Selection, Source
+from persist_magic.errors import PersistError
+from persist_magic.job import Job, Submission
+
+PATIENCE = 60.0
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
+    """Return the condition's first true value, looking again and again."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.01)
+    return value
+
+
+class Session:
+    """A session's namespace, as a notebook has one, without IPython."""
+
+    def __init__(self, root: str, module: types.ModuleType) -> None:
+        self.root = root
+        self.namespace = module.__dict__
+
+    def run(self, code: str) -> None:
+        """Run an earlier cell."""
+        exec(compile(code, "<an earlier cell>", "exec"), self.namespace)
+
+    def submit(self, name: str, cell: str, **options: Any) -> Submission:
+        selection = Selection(options.pop("add", ()), options.pop("omit", ()))
+        source = Source("cell", cell, cell)
+        return job_module.submit(name, source, self.namespace, root=self.root, selection=selection, **options)
+
+    def persist(self, name: str, cell: str, **options: Any) -> Job:
+        return self.submit(name, cell, **options).job
+
+    def job(self, name: str) -> Job:
+        return job_module.load(name, self.root)
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A root whose path has spaces, quotes and umlauts; jobs left in it are ended."""
+    path = tmp_path / 'Jürgen\'s "big" data $HOME' / ".persist"
+    monkeypatch.setenv("PERSIST_ROOT", str(path))
+    yield str(path)
+    with contextlib.suppress(PersistError):
+        for each in job_module.jobs(path):
+            with contextlib.suppress(PersistError):
+                each.cancel(force=True)
+                wait_until(lambda each=each: each.is_ready(), f"the end of {each.name}")
+
+
+@pytest.fixture
+def session(root: str) -> Iterator[Session]:
+    """A session whose globals are ``__main__``'s."""
+    before = sys.modules["__main__"]
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    yield Session(root, module)
+    sys.modules["__main__"] = before
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Path:
+    """A file by which a cell tells the test where it is."""
+    return tmp_path / "marker"
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs (a zombie does not)."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment for a program under test."""
+    return {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **more}

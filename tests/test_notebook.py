@@ -1,0 +1,166 @@
+"""The quickstart, with a real Jupyter kernel that is killed while the job runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from jupyter_client import KernelManager
+
+from .conftest import alive, environment, wait_until
+
+QUICKSTART = Path(__file__).parent.parent / "notebooks" / "quickstart.ipynb"
+
+
+class Kernel:
+    """A real kernel; `run` gives what a cell shows and raises what it raises."""
+
+    def __init__(self, directory: Path) -> None:
+        self.manager = KernelManager(kernel_name="python3")
+        self.manager.start_kernel(
+            cwd=str(directory), env=environment(IPYTHONDIR=str(directory / ".ipython"), JUPYTER_RUNTIME_DIR=str(directory))
+        )
+        self.client = self.manager.client()
+        self.client.start_channels()
+        self.client.wait_for_ready(60)
+        self.pid = int(self.run("import os; os.getpid()"))
+
+    def run(self, source: str) -> str:
+        """Run a cell; return its printed text and its result's text."""
+        shown: list[str] = []
+
+        def hook(message: dict[str, Any]) -> None:
+            content = message["content"]
+            if message["msg_type"] == "stream":
+                shown.append(content["text"])
+            elif message["msg_type"] in ("execute_result", "display_data"):
+                shown.append(content["data"]["text/plain"])
+
+        reply = self.client.execute_interactive(source, output_hook=hook, timeout=120)["content"]
+        if reply["status"] == "error":
+            raise RuntimeError("\n".join(reply["traceback"]))
+        return "".join(shown)
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        wait_until(lambda: not alive(self.pid), "the kernel's end")
+        self.client.stop_channels()
+        self.manager.cleanup_resources()
+
+    def close(self) -> None:
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def directory(root: str, tmp_path: Path) -> Path:
+    """A notebook's directory; the root is found through PERSIST_ROOT."""
+    place = tmp_path / "notebook"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
+def kernels(directory: Path) -> Iterator[list[Kernel]]:
+    started: list[Kernel] = []
+    yield started
+    for kernel in started:
+        if alive(kernel.pid):
+            kernel.close()
+
+
+def start(kernels: list[Kernel], directory: Path) -> Kernel:
+    kernels.append(Kernel(directory))
+    return kernels[-1]
+
+
+def quickstart_cells() -> tuple[list[str], list[str]]:
+    """The code cells before and after the place where the notebook invites to restart the kernel."""
+    cells = [cell for cell in nbformat.read(QUICKSTART, as_version=4).cells if cell.cell_type == "code"]
+    (at,) = [i for i, cell in enumerate(cells) if "new-session" in cell.metadata.get("tags", [])]
+    return [cell.source for cell in cells[:at]], [cell.source for cell in cells[at:]]
+
+
+def test_the_quickstart_survives_the_kernels_death(directory: Path, kernels: list[Kernel]) -> None:
+    before, after = quickstart_cells()
+    first = start(kernels, directory)
+    shown = [first.run(cell) for cell in before]
+    submitted = next(text for text in shown if "→ local, pid " in text)
+    for name in ("images", "labels", "evaluate", "gamma"):
+        assert name in submitted
+    wait_until(lambda: "running" in first.run("%persist_status digits"), "the job's start")
+    first.kill()
+
+    second = start(kernels, directory)
+    assert "<Job digits: running, seen 0 s ago>" in second.run(after[0])
+    assert "images" not in second.run("print(*dir())")
+    second.run(after[1])
+    assert second.run(after[2]) == "digits: done\n"
+    fetched = second.run(after[3])
+    assert "scores, model ← digits" in fetched
+    accuracy = float(re.search(r"(\d\.\d+) on average over 100 folds", fetched)[1])
+    assert 0.98 < accuracy < 1
+    assert re.search(r"Fold\(number=0, accuracy=0\.9\d+\) 0\.99", second.run(after[4]))
+    again = second.run("job.status().state.name, len(job.stdout().splitlines())")
+    assert again == "('DONE', 100)"
+
+    third = start(kernels, directory)
+    attached = [third.run(cell) for cell in before if "gamma = 100" not in cell]
+    assert "digits: the identical job exists, done; attached to it, nothing submitted" in "".join(attached)
+
+
+def test_a_running_job_survives_interrupt_terminate_and_restart(
+    directory: Path, kernels: list[Kernel], marker: Path
+) -> None:
+    kernel = start(kernels, directory)
+    kernel.run("%load_ext persist_magic")
+    kernel.run(f"%%persist job\nimport os, time\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)\n'survived'")
+    wait_until(lambda: "running" in kernel.run("%persist_status"), "the job")
+    kernel.manager.interrupt_kernel()
+    kernel.run("1")
+    kernel.manager.restart_kernel(now=False)
+    kernel.client.wait_for_ready(60)
+    kernel.pid = int(kernel.run("import os; os.getpid()"))
+    kernel.run("%load_ext persist_magic")
+    assert "running" in kernel.run("%persist_status")
+    os.killpg(os.getpgid(kernel.pid), signal.SIGTERM)
+    wait_until(lambda: not alive(kernel.pid), "the kernel's end")
+    marker.touch()
+    other = start(kernels, directory)
+    other.run("%load_ext persist_magic")
+    assert other.run("%persist_fetch job") == "'survived'"
+
+
+def test_a_job_is_awaited_in_a_notebook_and_is_the_last_value(directory: Path, kernels: list[Kernel]) -> None:
+    kernel = start(kernels, directory)
+    kernel.run("%load_ext persist_magic")
+    assert "<Job job: " in kernel.run("%%persist job\n6 * 7")
+    assert kernel.run("await _") == "42"
+
+
+def test_a_failed_job_shows_the_cells_line_and_none_of_ours(directory: Path, kernels: list[Kernel]) -> None:
+    kernel = start(kernels, directory)
+    kernel.run("%load_ext persist_magic")
+    kernel.run("%%persist bad\nx = 1\nx / 0")
+    with pytest.raises(RuntimeError) as shown:
+        kernel.run("%persist_fetch bad")
+    assert "job bad failed: ZeroDivisionError: division by zero" in str(shown.value)
+    assert 'cell.py", line 3, in <module>\n    x / 0' in str(shown.value)
+    assert "job.py" not in str(shown.value)
+
+
+def test_the_quickstart_runs_in_terminal_ipython_as_the_readme_says(directory: Path) -> None:
+    command = [sys.executable, "-m", "IPython", "--no-banner", "--colors=nocolor", str(QUICKSTART)]
+    done = subprocess.run(
+        command, cwd=directory, env=environment(IPYTHONDIR=str(directory)), capture_output=True, text=True, check=True
+    )
+    assert "on average over 100 folds" in done.stdout
+    assert "Error" not in done.stdout + done.stderr
