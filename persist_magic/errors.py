@@ -196,7 +196,7 @@ class Unpicklable(CaptureError):
     ----------
     job : str
     variable : str
-        The session's name that was being written.
+        The session's name that was being written; empty for an argument of a persisted function.
     path : str
         Where in the variable the culprit sits, for example ``model.loader._lock``.
     reason : str
@@ -207,10 +207,12 @@ class Unpicklable(CaptureError):
         self.job, self.variable, self.path, self.reason = job, variable, path, reason
 
     def __str__(self) -> str:
-        return (
-            f"job {self.job} not submitted: {self.path}: {self.reason}; "
+        advice = (
             f"make it inside the cell, or leave it out with --without {self.variable}"
+            if self.variable
+            else "make it inside the function"
         )
+        return f"job {self.job} not submitted: {self.path}: {self.reason}; {advice}"
 
 
 class UnsafePath(PersistError):

@@ -11,14 +11,14 @@ import contextlib
 import hashlib
 import os
 import types
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CaptureError, MissingNames, Unpicklable
 from ..store import CapturedName, Payload
 from . import explain, names
-from .pickler import BufferFile, PayloadWriter, code_globals, importable, write_names
+from .pickler import BufferFile, PayloadWriter, code_globals, deeply, importable, write_names
 
 CALL = "__persist_call__"
 """The global through which a persisted function and its arguments reach the worker."""
@@ -134,19 +134,27 @@ def capture(
         items.append((name, namespace[name], wanted[name]))
     if call is not None:
         items.append((CALL, call, "cell"))
-    with _opened(path) as file, contextlib.closing(BufferFile(buffers)) as buffer_file:
-        writer = PayloadWriter(file, buffer_file, namespace, digests=True)
-        writer.reducer.attributes |= attributes
-        try:
+
+    def write() -> tuple[dict[str, tuple[int, str, str]], Payload]:
+        for each in (path, buffers):  # of an attempt that met too deep a nesting
+            if each is not None and os.path.lexists(each):
+                os.unlink(each)
+        with _opened(path) as file, contextlib.closing(BufferFile(buffers)) as buffer_file:
+            writer = PayloadWriter(file, buffer_file, namespace, digests=True)
+            writer.reducer.attributes |= attributes
             written = write_names(writer, items, left_out)
             payload = writer.close()
-        except OSError:
-            raise
-        except Exception as error:
-            raise _explained(job, error, items, namespace, writer) from error
-        if file is not None:
-            file.flush()
-            os.fsync(file.fileno())
+            if file is not None:
+                file.flush()
+                os.fsync(file.fileno())
+        return written, payload
+
+    try:
+        written, payload = deeply(write)
+    except OSError:
+        raise
+    except Exception as error:
+        raise _explained(job, error, items, namespace) from error
     captured = tuple(_describe(name, namespace, call, *facts) for name, facts in written.items())
     cell_digest = _digest(source.kind, source.code.strip(), str(source.future_flags))
     inputs = [f"{each.name}={each.digest}" for each in captured if each.digest]
@@ -165,10 +173,15 @@ def _needs(job: str, source: Source, known: Collection[str]) -> names.Needs:
 
 
 def _rank(name: str, value: Any) -> tuple[int, str]:
-    """Plain data first: what stands in the stream before the functions that use it has a size and a digest of its own."""
-    if isinstance(value, (types.FunctionType, types.ModuleType, type)):
-        return 2, name
-    return int(type(value).__module__ == "__main__"), name
+    """Functions last: what stands in the stream before the functions that use it has a size and a digest of its own.
+
+    Modules first: functions of a module made at run time must find it.
+    """
+    if isinstance(value, types.ModuleType):
+        return 0, name
+    if isinstance(value, (types.FunctionType, type)):
+        return 3, name
+    return 2 if type(value).__module__ == "__main__" else 1, name
 
 
 def _data_of_functions(names: Iterable[str], call: Any, namespace: dict[str, Any]) -> dict[str, str]:
@@ -229,17 +242,23 @@ def _describe(name: str, namespace: dict[str, Any], call: Any, size: int, digest
     return CapturedName(name, explain.type_name(value), explain.detail(value), size, digest, asked_by)
 
 
-def _explained(
-    job: str, error: Exception, items: Iterable[tuple[str, Any, str]], namespace: dict[str, Any], writer: PayloadWriter
-) -> CaptureError:
+def _explained(job: str, error: Exception, items: Sequence[tuple[str, Any, str]], namespace: dict[str, Any]) -> CaptureError:
     """The same failure with the path to the culprit, found by pickling again with the names of objects in view."""
-    last = list(writer.reducer.emitted)[-1] if writer.reducer.emitted else "?"
-    for name, value, _ in (*items, *((name, namespace.get(name), "") for name in writer.reducer.emitted)):
+    for name, value, _ in items:
         found = explain.find_culprit(name, value, namespace)
         if found is not None:
             path, reason = found
-            return Unpicklable(job, name, path.replace(CALL, "the call"), reason)
-    return Unpicklable(job, last, last, explain.reason_of(error))
+            if name == CALL:
+                return Unpicklable(job, "", _call_path(path, value[0]), reason)
+            return Unpicklable(job, name, path, reason)
+    return Unpicklable(job, items[0][0] if items else "", "one of its names", explain.reason_of(error))
+
+
+def _call_path(path: str, function: Any) -> str:
+    """The path in the words of a call: "args[0]", "kwargs['x']", or the function's name."""
+    parts = {"[0]": getattr(function, "__qualname__", "function"), "[1]": "args", "[2]": "kwargs"}
+    rest = path.removeprefix(CALL)
+    return parts.get(rest[:3], "call") + rest[3:]
 
 
 def function_text(function: Any) -> str:

@@ -10,13 +10,12 @@ import functools
 import sys
 import types
 
-from .pickler import PythonPickler, Reducer, code_globals
+from .pickler import ATOMS, PythonPickler, Reducer, code_globals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-_ATOMS = frozenset({int, float, complex, str, bytes, bytearray, bool, type(None)})
 _ARRAY_LIBRARIES = frozenset(
     {"numpy", "pandas", "torch", "jax", "jaxlib", "xarray", "polars", "cupy", "scipy", "tensorflow", "dask"}
 )
@@ -87,7 +86,7 @@ class _PathPickler(PythonPickler):
         self.stack: list[Any] = []
 
     def save(self, obj: Any, save_persistent_id: bool = True) -> None:
-        if type(obj) in _ATOMS or obj is self.reducer.namespace or _holds_only_atoms(obj):
+        if type(obj) in ATOMS or obj is self.reducer.namespace or _holds_only_atoms(obj):
             return
         self.stack.append(obj)
         super().save(obj, save_persistent_id)
@@ -107,8 +106,8 @@ def _holds_only_atoms(obj: Any) -> bool:
     if kind.__module__ == "numpy":
         return getattr(getattr(obj, "dtype", None), "hasobject", True) is False
     if kind in (list, tuple, set, frozenset) and len(obj) > _MANY:
-        return set(map(type, obj)) <= _ATOMS
-    return kind is dict and len(obj) > _MANY and set(map(type, obj.values())) <= _ATOMS
+        return set(map(type, obj)) <= ATOMS
+    return kind is dict and len(obj) > _MANY and set(map(type, obj.values())) <= ATOMS
 
 
 def find_culprit(name: str, value: Any, namespace: dict[str, Any]) -> tuple[str, str] | None:
@@ -138,22 +137,31 @@ def reason_of(error: BaseException) -> str:
 
 
 def path_of(name: str, stack: list[Any]) -> str:
-    """Return the way through the objects of `stack`, the first of which is called `name`."""
-    path = name
-    owner = stack[0] if stack else None
-    holder: Any = None  # a dict or tuple made only for pickling: the state of `owner`
+    """Return the way through the objects of `stack`, the first of which is called `name`.
+
+    Between an object and what it holds stand dicts and tuples made only for pickling (its state); a step is told through
+    them only if it cannot be told from the object itself.
+    """
+    path, pending = name, ""
+    owner = holder = stack[0] if stack else None
     for child in stack[1:]:
+        if isinstance(child, types.CellType):
+            continue
         step = _step(owner, child)
-        if step is None and holder is not None:
-            step = _step(holder, child)
-        if step is not None:
-            path += step
-            owner, holder = child, None
-        elif isinstance(child, (dict, tuple, list)):
+        if step is None and holder is not owner:
+            inner = _step(holder, child)
+            if isinstance(child, (dict, tuple, list)):
+                pending += inner or ""
+                holder = child
+                continue
+            step = pending + (inner or "")
+        elif step is None and isinstance(child, (dict, tuple, list)):
             holder = child
-        elif not isinstance(child, types.CellType):
-            owner, holder = child, None
-    return path
+            continue
+        path += step or ""
+        owner = holder = child
+        pending = ""
+    return path + pending
 
 
 def _step(owner: Any, child: Any) -> str | None:
@@ -176,6 +184,8 @@ def _step(owner: Any, child: Any) -> str | None:
         return ".func" if child is owner.func else _step(owner.args, child) or _step(owner.keywords, child)
     elif isinstance(owner, types.MethodType):
         return ".__self__" if child is owner.__self__ else ".__func__" if child is owner.__func__ else None
+    if child is type(owner):
+        return ".__class__"
     attributes = getattr(owner, "__dict__", None)
     for attribute, value in (attributes or {}).items():
         if value is child:
@@ -196,4 +206,7 @@ def _step_in_function(function: types.FunctionType, child: Any) -> str | None:
     for name in code_globals(function.__code__):
         if function.__globals__.get(name) is child:
             return f" → global {name}"
-    return ".__defaults__" if any(child is value for value in function.__defaults__ or ()) else None
+    for index, value in enumerate(function.__defaults__ or ()):
+        if value is child:
+            return f".__defaults__[{index}]"
+    return None

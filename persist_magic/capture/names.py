@@ -16,22 +16,26 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from .pickler import code_globals
+from .pickler import IDENTIFIER, TAKES_CODE, code_globals
 
 Assigned: TypeAlias = "frozenset[str] | None"
 """The names certainly assigned at a point; None after ``raise``, ``break``, …: that point is never reached."""
 
 _DYNAMIC = frozenset({"eval", "exec", "globals", "locals", "vars"})
-_TAKES_CODE = frozenset({"eval", "exec", "query", "evaluate", "format_map", "sql", "ols", "dmatrix", "dmatrices"})
 _CODE_MAGICS = frozenset({"time", "timeit", "prun", "memit", "mprun", "lprun", "capture", "debug"})
+_PRIVATE_MAGICS = frozenset({"timeit", "memit"})
+"""Magics that run code in a namespace of its own."""
+
+_VALUED_OPTIONS = {"timeit": "nrp", "prun": "lsTD", "memit": "rti", "mprun": "fT", "lprun": "fmTDsu", "debug": "b"}
+"""The options of code magics that take a value."""
+
 _BINDING_MAGICS = frozenset({"run", "pylab", "load_ext", "store", "R", "cython", "cython_pyximport"})
 """Magics that may bind names of their own."""
 
+_EVALUATING_METHODS = frozenset({"ev", "ex", "run_cell"})
 _SHELL_METHODS = frozenset({"system", "getoutput", "getoutput_", "sx"})
 _PROVIDED = frozenset({"__name__", "__doc__", "__builtins__", "get_ipython", "display"})
 """What every worker has."""
-
-_IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
@@ -188,7 +192,7 @@ class _Walk:
     def on_AnnAssign(self, node: ast.AnnAssign, assigned: Assigned) -> Assigned:
         if node.value is not None:
             assigned = self.expression(node.value, assigned)
-        assigned = self.expression(node.annotation, assigned)
+        self.annotation(node.annotation, assigned)
         return self.target(node.target, assigned) if node.value is not None else assigned
 
     def on_AugAssign(self, node: ast.AugAssign, assigned: Assigned) -> Assigned:
@@ -229,7 +233,9 @@ class _Walk:
             if item.optional_vars is not None:
                 assigned = self.target(item.optional_vars, assigned)
         after = self.body(node.body, assigned)
-        return assigned if after is None else after  # contextlib.suppress may swallow what left the body
+        if after is None or any(_swallows(item.context_expr) for item in node.items):
+            return assigned
+        return after
 
     on_AsyncWith = on_With
 
@@ -309,7 +315,7 @@ class _Walk:
     # ---- functions and classes
 
     def on_FunctionDef(self, node: ast.FunctionDef, assigned: Assigned) -> Assigned:
-        self.nested(node, assigned, own=node.name)
+        self.nested(self._evaluated_at_definition(node, assigned), assigned, own=node.name)
         return self.store(node.name, assigned)
 
     on_AsyncFunctionDef = on_FunctionDef
@@ -331,6 +337,33 @@ class _Walk:
         _ClassBody(self, node.name, assigned).body(node.body, frozenset())
         return self.store(node.name, assigned)
 
+    def _evaluated_at_definition(self, node: Any, assigned: Assigned) -> Any:
+        """Read what is evaluated before the function's name is bound; return the function without it."""
+        arguments = node.args
+        parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+        annotations = [each.annotation for each in parameters if each is not None and each.annotation is not None]
+        annotations += [node.returns] if node.returns is not None else []
+        evaluated = [*node.decorator_list, *arguments.defaults, *filter(None, arguments.kw_defaults)]
+        for expression in evaluated:
+            self.expression(expression, assigned)
+        if not getattr(node, "type_params", None):
+            for expression in annotations:
+                self.annotation(expression, assigned)
+        fields = {name: getattr(node, name, None) for name in node._fields}
+        fields["decorator_list"] = []
+        if not getattr(node, "type_params", None):
+            fields["returns"] = None
+        fields["args"] = ast.arguments(
+            posonlyargs=[ast.arg(each.arg) for each in arguments.posonlyargs],
+            args=[ast.arg(each.arg) for each in arguments.args],
+            vararg=arguments.vararg and ast.arg(arguments.vararg.arg),
+            kwonlyargs=[ast.arg(each.arg) for each in arguments.kwonlyargs],
+            kw_defaults=[default and ast.Constant(0) for default in arguments.kw_defaults],
+            kwarg=arguments.kwarg and ast.arg(arguments.kwarg.arg),
+            defaults=[ast.Constant(0) for _ in arguments.defaults],
+        )
+        return ast.copy_location(type(node)(**fields), node)
+
     def nested(self, node: ast.stmt, assigned: Assigned, own: str | None = None) -> None:
         """A function, at its definition: the globals that its bytecode, at any depth, looks up."""
         try:
@@ -347,6 +380,15 @@ class _Walk:
                 self.stores.update(dict.fromkeys(part.names))
             elif isinstance(part, ast.Call):
                 self.call(part, assigned)
+            elif isinstance(part, ast.Try) and any(map(_catches_name_error, part.handlers)):
+                self._guarded |= {each.id for each in ast.walk(part) if isinstance(each, ast.Name)}
+
+    def annotation(self, node: ast.expr, assigned: Assigned) -> None:
+        """An annotation: an expression, or its text."""
+        self.expression(node, assigned)
+        for part in ast.walk(node):
+            if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                self.mention(part.value, assigned)
 
     # ---- expressions
 
@@ -394,10 +436,11 @@ class _Walk:
     on_ListComp = on_SetComp = on_DictComp = on_GeneratorExp = comprehension
 
     def on_Call(self, node: ast.Call, assigned: Assigned) -> Assigned:
+        after = self.children(node, assigned)
         if isinstance(node.func, ast.Attribute) and _is_shell(node.func.value):
-            return self.magic(node.func.attr, _string_arguments(node.args), assigned)
+            return self.magic(node.func.attr, _string_arguments(node.args), after)
         self.call(node, assigned)
-        return self.children(node, assigned)
+        return after
 
     # ---- what stands in strings
 
@@ -406,10 +449,12 @@ class _Walk:
         if isinstance(function, ast.Attribute):
             if _is_shell(function.value):
                 self.magic(function.attr, _string_arguments(node.args), assigned)
-            elif function.attr in _TAKES_CODE:
+            elif function.attr in TAKES_CODE:
                 self.mention_all(node, assigned)
         elif isinstance(function, ast.Name):
-            constant = self.mention_all(node, assigned) if function.id in _TAKES_CODE else False
+            constant = self.mention_all(node, assigned) if function.id in TAKES_CODE else False
+            if function.id in _DYNAMIC or function.id == "dir":
+                self.any_name = True
             if function.id in _DYNAMIC and not constant and (function.id != "vars" or not node.args):
                 self.warnings.append(
                     f"line {node.lineno}: {function.id}() may read names that cannot be seen; add them with --with"
@@ -427,15 +472,19 @@ class _Walk:
         return bool(texts)
 
     def mention(self, text: str, assigned: Assigned) -> None:
-        for name in _IDENTIFIER.findall(text):
+        for name in IDENTIFIER.findall(text):
             if name in self.known and assigned is not None and name not in assigned:
                 self.mentions[name] = None
 
     def magic(self, method: str, arguments: Sequence[str], assigned: Assigned) -> Assigned:
         """A translated magic or command: its line's expansions, and code for which it is only a wrapper."""
         line, code = "", ""
-        if method in _SHELL_METHODS:
+        if method in _EVALUATING_METHODS:
+            for text in arguments:
+                self.mention(text, assigned)
+        elif method in _SHELL_METHODS:
             line = " ".join(arguments)
+            assigned = self.store("_exit_code", assigned)
         elif method in ("run_line_magic", "run_cell_magic") and arguments:
             name = arguments[0]
             line = arguments[1] if len(arguments) > 1 else ""
@@ -448,14 +497,16 @@ class _Walk:
                 if "-i" in line.split():
                     self.warnings.append("%run -i may read any name; add them with --with")
         for read in expansion_names(line):
-            self.read(read, assigned)
-        code = re.sub(r"^\s*(-\w+(\s+\d+)?\s+)+", "", code)
+            if read in self.known:  # else IPython leaves the text to the shell
+                self.read(read, assigned)
+        if not code:
+            return assigned
         try:
-            after = self.body(ast.parse(code).body, assigned)
+            after = self.body(ast.parse(_without_options(arguments[0], code)).body, assigned)
         except SyntaxError:
             self.mention(code, assigned)
             return assigned
-        return assigned if after is None else after
+        return assigned if after is None or arguments[0] in _PRIVATE_MAGICS else after
 
     def _captured_output(self, line: str, assigned: Assigned) -> Assigned:
         """``%%capture out`` binds ``out``."""
@@ -466,11 +517,12 @@ class _Walk:
 
 
 class _ClassBody(_Walk):
-    """A class's body: its own names hide globals, but its methods see only globals."""
+    """A class's body: its own names hide globals, but its methods and comprehensions see only globals."""
 
     def __init__(self, outer: _Walk, name: str, assigned: Assigned) -> None:
         super().__init__(outer.known)
-        self._outer, self._name, self._assigned = outer, name, assigned
+        self._outer, self._assigned = outer, assigned
+        self._inside: Assigned = assigned if assigned is None else assigned | {name}
         self.mentions, self.attributes, self.warnings = outer.mentions, outer.attributes, outer.warnings
 
     def read(self, name: str, assigned: Assigned) -> None:
@@ -478,33 +530,38 @@ class _ClassBody(_Walk):
             self._outer.read(name, self._assigned)
 
     def nested(self, node: ast.stmt, assigned: Assigned, own: str | None = None) -> None:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            node = self._without_evaluated(node, assigned)
-        seen = self._assigned if self._assigned is None else self._assigned | {self._name}
-        self._outer.nested(node, seen, own)
+        self._outer.nested(node, self._inside, own)
 
-    def _without_evaluated(self, node: Any, assigned: Assigned) -> Any:
-        """A method without what is evaluated in the class's body: decorators and defaults."""
-        arguments = node.args
-        for expression in (*node.decorator_list, *arguments.defaults, *filter(None, arguments.kw_defaults)):
-            self.expression(expression, assigned)
-        fields = {name: getattr(node, name, None) for name in node._fields}
-        fields["decorator_list"] = []
-        fields["args"] = ast.arguments(
-            posonlyargs=arguments.posonlyargs,
-            args=arguments.args,
-            vararg=arguments.vararg,
-            kwonlyargs=arguments.kwonlyargs,
-            kw_defaults=[default and ast.Constant(0) for default in arguments.kw_defaults],
-            kwarg=arguments.kwarg,
-            defaults=[ast.Constant(0) for _ in arguments.defaults],
-        )
-        return ast.copy_location(type(node)(**fields), node)
+    def comprehension(self, node: Any, assigned: Assigned) -> Assigned:
+        first = node.generators[0]
+        self.expression(first.iter, assigned)  # the only part that is evaluated in the class's scope
+        generators = [ast.comprehension(first.target, ast.Constant(0), first.ifs, first.is_async), *node.generators[1:]]
+        fields = {name: getattr(node, name) for name in node._fields}
+        self._outer.comprehension(type(node)(**{**fields, "generators": generators}), self._assigned)
+        return assigned
+
+    on_ListComp = on_SetComp = on_DictComp = on_GeneratorExp = comprehension
 
 
 def _is_shell(node: ast.expr) -> bool:
     """``get_ipython()``, into which IPython translates magics and commands."""
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "get_ipython"
+
+
+def _without_options(magic: str, code: str) -> str:
+    """The code that follows a magic's options."""
+    valued = _VALUED_OPTIONS.get(magic, "")
+    while match := re.match(r"\s*-(-?\w)(\w*)(\s+|$)", code):
+        code = code[match.end() :]
+        if match[1] in valued and not match[2]:
+            code = re.sub(r"^\S+\s*", "", code)
+    return code
+
+
+def _swallows(context: ast.expr) -> bool:
+    """Whether a context manager is one that ends exceptions, so that its block may be cut short."""
+    words = {getattr(part, "id", getattr(part, "attr", "")) for part in ast.walk(context)}
+    return any("suppress" in word or "raises" in word.lower() for word in words)
 
 
 def _string_arguments(nodes: Iterable[ast.expr]) -> list[str]:

@@ -23,21 +23,32 @@ import marshal
 import operator
 import os
 import pickle
+import re
 import sys
 import types
+import weakref
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from .. import restore
 from ..store import Payload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO, ClassVar
+    from typing import Any, BinaryIO, ClassVar, TypeVar
+
+    T = TypeVar("T")
 
     Reduction = Any  # what object.__reduce__ may return: a str, a tuple of two to six, or NotImplemented
 
 PAGE = 4096
+ATOMS = frozenset({int, float, complex, str, bytes, bytearray, bool, type(None)})
+_MOST_SET_OBJECTS = 1000
+_DEEP_STACK = 512 << 20
+_DEEP_RECURSION = 1_000_000
+TAKES_CODE = frozenset({"eval", "exec", "query", "evaluate", "format_map", "sql", "ols", "dmatrix", "dmatrices"})
+"""Functions and methods that are given Python, or names, in a string."""
+IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 SMALL_BUFFER = 1 << 16
 """Buffers below this many bytes stay in the stream."""
 SMALL_CANONICAL, LARGEST_CANONICAL = 1 << 14, 1 << 17
@@ -130,6 +141,14 @@ def code_globals(code: types.CodeType) -> tuple[str, ...]:
     return tuple(names)
 
 
+def _string_constants(code: types.CodeType) -> Iterator[str]:
+    for constant in code.co_consts:
+        if isinstance(constant, str):
+            yield constant
+        elif isinstance(constant, types.CodeType):
+            yield from _string_constants(constant)
+
+
 def importable(obj: Any) -> bool:
     """Whether a function or class can be found by its module and qualified name in another process."""
     module = getattr(obj, "__module__", None)
@@ -204,12 +223,17 @@ class Reducer:
             types.MemberDescriptorType: self._descriptor,
             types.GetSetDescriptorType: self._descriptor,
             memoryview: self._memoryview,
+            weakref.WeakValueDictionary: self._weak_dictionary,
+            weakref.WeakKeyDictionary: self._weak_dictionary,
+            weakref.WeakSet: self._weak_set,
+            type(os.environ): self._environ,
             _thread.LockType: self._lock,
             _thread.RLock: self._lock,
         }
         typing = sys.modules.get("typing")
         if typing is not None:
             table |= {typing.TypeVar: self._type_variable, typing.NewType: self._new_type}
+            table |= {typing.ParamSpec: self._parameters, getattr(typing, "TypeVarTuple", None): self._parameters}
         if kind in table:
             return table[kind]
         if issubclass(kind, type):
@@ -355,6 +379,11 @@ class Reducer:
         for annotation in function.__annotations__.values():
             if isinstance(annotation, str):
                 self._mention(annotation, asker)
+        if not TAKES_CODE.isdisjoint(function.__code__.co_names):
+            for text in _string_constants(function.__code__):
+                for name in IDENTIFIER.findall(text):
+                    if name in self.namespace:
+                        self.also.setdefault(name, asker)
         return needed
 
     def _mention(self, annotation: str, asker: str) -> None:
@@ -484,6 +513,18 @@ class Reducer:
         v = variable
         return restore.type_variable, (v.__name__, v.__constraints__, v.__bound__, v.__covariant__, v.__contravariant__)
 
+    def _parameters(self, made: Any) -> Reduction:
+        return type(made), (made.__name__,)
+
+    def _weak_dictionary(self, weak: Any) -> Reduction:
+        return type(weak), (), None, None, iter(list(weak.items()))
+
+    def _weak_set(self, weak: Any) -> Reduction:
+        return type(weak), (list(weak),)
+
+    def _environ(self, environ: Any) -> Reduction:
+        return (restore.load_global, ("os", "environ")) if environ is os.environ else NotImplemented
+
     def _new_type(self, made: Any) -> Reduction:
         return restore.new_type, (made.__name__, made.__supertype__, made.__module__)
 
@@ -492,7 +533,7 @@ class Reducer:
         numpy: Any = sys.modules.get("numpy")
         if numpy is None or kind is numpy.ndarray or not issubclass(kind, numpy.ndarray):
             return None
-        if not kind.__dictoffset__ or kind.__reduce__ is not numpy.ndarray.__reduce__:
+        if kind.__module__.startswith("numpy") or not kind.__dictoffset__ or kind.__reduce__ is not numpy.ndarray.__reduce__:
             return None
 
         def reduce(array: Any) -> Reduction:
@@ -524,6 +565,38 @@ class _CPickler(pickle.Pickler):
             memo[id(obj)] = (memo.pop(id(stand_in))[0], obj)
         self._kept_alive = stand_ins
         self.memo = memo
+
+
+def deeply(write: Callable[[], T]) -> T:
+    """Call `write`, and once more on a stack of 512 MB if it meets data nested too deeply for the usual one."""
+    try:
+        return write()
+    except RecursionError:
+        pass
+    import threading
+
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def attempt() -> None:
+        try:
+            results.append(write())
+        except BaseException as error:  # noqa: BLE001  handed on to the caller's thread
+            errors.append(error)
+
+    limit = sys.getrecursionlimit()
+    old = threading.stack_size(_DEEP_STACK)
+    try:
+        sys.setrecursionlimit(_DEEP_RECURSION)
+        thread = threading.Thread(target=attempt)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(old)
+        sys.setrecursionlimit(limit)
+    if errors:
+        raise errors[0]
+    return results[0]
 
 
 class BufferFile:
@@ -653,6 +726,10 @@ class PythonPickler(_StockPickler):  # type: ignore[misc]
         return self.reducer.reduce(obj)
 
 
+class TooComplex(Exception):
+    """There is no canonical order to be had in reasonable time."""
+
+
 class _CanonicalPickler(PythonPickler):
     """Pickles equal objects to equal bytes, for digests only: what it writes is never read.
 
@@ -663,6 +740,10 @@ class _CanonicalPickler(PythonPickler):
 
     dispatch = PythonPickler.dispatch.copy()
 
+    def __init__(self, file: Any, reducer: Reducer, budget: list[int], inside: frozenset[int] = frozenset()) -> None:
+        super().__init__(file, reducer, lambda buffer: buffer.raw().nbytes < SMALL_BUFFER)
+        self._budget, self._inside = budget, inside
+
     def persistent_id(self, obj: Any) -> str | None:
         return "namespace" if obj is self.reducer.namespace or obj is builtins.__dict__ else None
 
@@ -672,7 +753,14 @@ class _CanonicalPickler(PythonPickler):
 
     def _save_set(self, obj: Any) -> None:
         self.memoize(obj)
-        parts = sorted(canonical_bytes(element, self.reducer) for element in obj)
+        if id(obj) in self._inside:
+            self.save("a set within itself")
+            return
+        self._budget[0] -= sum(type(element) not in ATOMS for element in obj)
+        if self._budget[0] < 0:
+            raise TooComplex
+        inside = self._inside | {id(obj)}
+        parts = sorted(_canonical(element, self.reducer, self._budget, inside) for element in obj)
         self.save((type(obj).__name__, parts))
 
     dispatch[set] = _save_set
@@ -685,9 +773,19 @@ def _may_hold_sets(stream: bytes) -> bool:
 
 
 def canonical_bytes(obj: Any, reducer: Reducer) -> bytes:
-    """Return bytes that are equal in every session for an equal object."""
+    """Return bytes that are equal in every session for an equal object.
+
+    Raises
+    ------
+    TooComplex
+        If sets hold objects that hold sets, so that there would be no end to it.
+    """
+    return _canonical(obj, reducer, [_MOST_SET_OBJECTS], frozenset())
+
+
+def _canonical(obj: Any, reducer: Reducer, budget: list[int], inside: frozenset[int]) -> bytes:
     file = io.BytesIO()
-    _CanonicalPickler(file, reducer, lambda buffer: buffer.raw().nbytes < SMALL_BUFFER).dump(obj)
+    _CanonicalPickler(file, reducer, budget, inside).dump(obj)
     return file.getvalue()
 
 
@@ -760,8 +858,13 @@ class PayloadWriter:
         if stream.part_size <= SMALL_CANONICAL or (not large and _may_hold_sets(b"".join(stream.part))):
             reducer = Reducer(self.reducer.namespace)
             reducer.emitted = emitted
-            digest = new_digest()
-            digest.update(canonical_bytes(obj, reducer))
+            try:
+                canonical = canonical_bytes(obj, reducer)
+            except (TooComplex, RecursionError):
+                large = True
+            else:
+                digest = new_digest()
+                digest.update(canonical)
         digest.update(self._part_buffers.digest())
         return f"{'~' if large else ''}{digest.hexdigest()}"
 

@@ -11,8 +11,8 @@ import os
 import types
 
 from ..capture import explain
-from ..capture.pickler import BufferFile, PayloadWriter, write_names
-from ..store import JobDirectory, JobSpec, KeptValue, RunDirectory, buffers_path
+from ..capture.pickler import BufferFile, PayloadWriter, deeply, write_names
+from ..store import JobDirectory, JobSpec, KeptValue, Payload, RunDirectory, buffers_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,10 +51,16 @@ class ValueFile:
         """Write one value; if it cannot be pickled, say why instead and go on."""
         words = explain.type_name(value), explain.detail(value), explain.shown(value)
         start = self._file.seek(0, os.SEEK_END)
-        try:
+
+        def write() -> Payload:
+            self._file.seek(start)
+            self._file.truncate()
             writer = PayloadWriter(self._file, self._buffers, self.namespace, offset=start)
             writer.dump(value)
-            return KeptValue(*words, writer.close(), "")
+            return writer.close()
+
+        try:
+            return KeptValue(*words, deeply(write), "")
         except OSError:
             raise  # the disk, not the value
         except Exception as error:  # noqa: BLE001  a user's __reduce__ may raise anything

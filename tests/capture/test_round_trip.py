@@ -11,7 +11,6 @@ import os
 import subprocess
 import sys
 import textwrap
-import types
 from pathlib import Path
 
 import pytest
@@ -203,7 +202,7 @@ SURVIVES = {
         except ValueError: assert 'raise ValueError("here")' in traceback.format_exc()
         """,
     ),
-    "a code object": ("code = compile('z = 1 + 1', '<s>', 'exec')", "exec(code)\nassert z == 2"),
+    "a code object": ("code = compile('z = 1 + 1', '<s>', 'exec')", "names = {}\nexec(code, names)\nassert names['z'] == 2"),
     # ---- identity
     "one list under many names": (
         """
@@ -222,7 +221,7 @@ SURVIVES = {
         """,
         "assert not given() and given(1)",
     ),
-    "globals() of the session are the job's globals": ("X = 1\nG = globals()", "assert G is globals() and G['X'] == 1"),
+    "globals() of the session are the job's globals": ("X = 1\nG = globals()", "assert G is globals() and G['X'] is X"),
     "the session's module is the job's": (
         """
         import __main__ as session
@@ -273,6 +272,17 @@ SURVIVES = {
         a = A()
         """,
         "assert type(a.b()) is A.other and type(a.b().a()) is A and A.other.other is A and type(a) is A",
+    ),
+    "objects that hold each other in sets and dicts": (
+        """
+        class Node:
+            def __init__(self): self.peers, self.by_node, self.me = set(), {}, self
+        a, b = Node(), Node()
+        a.peers.add(b)
+        b.peers.update([a, b])
+        a.by_node[b] = a
+        """,
+        "assert a.peers == {b} and b.peers == {a, b} and a.by_node[b] is a is a.me",
     ),
     "a class attribute that is an instance of the class": (
         """
@@ -535,10 +545,9 @@ SURVIVES = {
     ),
     "typing's constructs": (
         """
-        from typing import Callable, Literal, NewType, Optional, ParamSpec, Protocol, TypedDict, runtime_checkable
+        from typing import Callable, Literal, NewType, Optional, Protocol, TypedDict, runtime_checkable
         a, b, c, d, e = Optional[int], Callable[[int], str], list[int], int | str, Literal["x"]
         Meters = NewType("Meters", float)
-        P = ParamSpec("P")
         class Movie(TypedDict, total=False):
             year: int
         movie = Movie(year=1)
@@ -550,12 +559,21 @@ SURVIVES = {
         import typing
         assert a == typing.Optional[int] and c == list[int] and d == (int | str) and e == typing.Literal["x"]
         assert b == typing.Callable[[int], str] and Meters(3.0) == 3.0 and Meters.__name__ == "Meters"
-        assert P.__name__ == "P"
         assert movie == {"year": 1} and Movie.__total__ is False and Movie.__annotations__["year"]
         class File:
             def close(self): pass
         assert isinstance(File(), Closes) and not isinstance(3, Closes)
         """,
+    ),
+    "parameter specifications": (
+        """
+        from typing import Callable, Generic, ParamSpec, TypeVar
+        P, R = ParamSpec("P"), TypeVar("R")
+        class Task(Generic[P, R]):
+            def __init__(self, f: Callable[P, R]): self.f = f
+        task = Task(len)
+        """,
+        "assert task.f('ab') == 2 and P.__name__ == 'P' and Task.__parameters__ == (P, R)",
     ),
     "annotations that are strings": (
         """
@@ -731,9 +749,21 @@ SURVIVES = {
         class X: pass
         x = X()
         r = weakref.ref(x)
-        by_name = weakref.WeakValueDictionary(a=x)
         """,
-        "assert r() is x and by_name['a'] is x",
+        "assert r() is x",
+    ),
+    "weak dictionaries and sets": (
+        """
+        import weakref
+        class X: pass
+        x = X()
+        by_name, notes, group = weakref.WeakValueDictionary(a=x), weakref.WeakKeyDictionary({x: 1}), weakref.WeakSet([x])
+        """,
+        """
+        assert by_name["a"] is x and notes[x] == 1 and x in group
+        del x
+        assert len(by_name) == 0
+        """,
     ),
     "a lock arrives free": (
         """
@@ -779,6 +809,18 @@ SURVIVES = {
         """
         import sys
         assert out is sys.stdout and err is sys.stderr and say("") is sys.stdout
+        """,
+    ),
+    "the environment's variables are the job's own": (
+        """
+        import os
+        from os import environ
+        os.environ["ONLY_IN_THE_SESSION"] = "secret"
+        def level(): return environ.get("ONLY_IN_THE_SESSION")
+        """,
+        """
+        import os
+        assert environ is os.environ and level() is None
         """,
     ),
     "text and bytes in memory": (
@@ -904,6 +946,14 @@ SURVIVES = {
         assert y["same"] is x
         """,
     ),
+    "an array mapped from a file": (
+        """
+        import numpy as np
+        mapped = np.memmap("{scratch}/mapped", dtype="f8", mode="w+", shape=(20_000,))
+        mapped[3] = 7
+        """,
+        "assert mapped[3] == 7 and mapped.shape == (20_000,)",
+    ),
     "a subclass of ndarray keeps its attributes": (
         """
         import numpy as np
@@ -957,7 +1007,8 @@ SURVIVES = {
     ),
 }
 
-# Each story: the set-up, the cell, the path to what cannot be written, and a word of the reason.
+# Each story: the set-up, the cell, the path to what cannot be written (… stands for a library's own attributes), and
+# a word of the reason.
 REFUSED = {
     "a file open for reading": ("log = open('{scratch}/data.txt')", "log.read()", "log", "open file"),
     "a file open for writing": ("out = open('{scratch}/written.txt', 'w')", "out.write('x')", "out", "open file"),
@@ -970,11 +1021,11 @@ REFUSED = {
     "an executor": (
         "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(1)\npool.submit(int).result()",
         "pool.submit(int)",
-        "pool",
+        "pool…",
         "",
     ),
     "a mapped file": ("import mmap\nm = mmap.mmap(-1, 10)", "m[0]", "m", "mmap"),
-    "a library of C": ("import ctypes\nlibc = ctypes.CDLL(None)", "libc.abs(-1)", "libc", ""),
+    "a library of C": ("import ctypes\nlibc = ctypes.CDLL(None)", "libc.abs(-1)", "libc…", ""),
     "a connection in an object in a list in an object": (
         """
         import sqlite3
@@ -1028,13 +1079,19 @@ REFUSED = {
     "a file that a function reads": (
         "source = open('/dev/null')\ndef line(): return source.readline()",
         "line()",
-        "line → global source",
+        "source",
         "open file",
     ),
     "a file that a function's function reads": (
         "source = open('/dev/null')\ndef line(): return source.readline()\ndef words(): return line().split()",
         "words()",
-        "words → global line → global source",
+        "source",
+        "open file",
+    ),
+    "a file that a function in a dict reads": (
+        "source = open('/dev/null')\ntable = {'next': lambda: source.readline()}",
+        "table['next']()",
+        "table['next'] → global source",
         "open file",
     ),
     "a file in a closure": (
@@ -1058,7 +1115,7 @@ REFUSED = {
     "a database in a class": (
         "import sqlite3\nclass Store:\n    db = sqlite3.connect(':memory:')\nstore = Store()",
         "store",
-        "Store.db",
+        "store.__class__.db",
         "sqlite3.Connection",
     ),
     "one culprit behind much that is fine": (
@@ -1112,44 +1169,16 @@ def test_what_belongs_to_the_session_is_refused_with_the_way_to_it(batch, story)
     *_, path, word = REFUSED[story]
     answer = batch[story]["write"]
     assert "refused" in answer, answer
-    assert answer["refused"] == path
+    if path.endswith("…"):
+        assert answer["refused"].startswith(path[:-1])
+    else:
+        assert answer["refused"] == path
     assert word in answer["reason"]
     assert "\n" not in answer["words"]
     assert f"--without {answer['variable']}" in answer["words"]
 
 
-def test_a_file_that_was_not_captured_keeps_what_is_in_it(batch, tmp_path_factory):
-    """dill would have emptied it."""
-    assert "refused" in batch["a file open for writing"]["write"]
-
-
 # ---------------------------------------------------------------- real jobs
-
-
-@pytest.fixture
-def session(monkeypatch):
-    """A session: ``session("x = 1")`` executes there, ``session.globals`` are its globals."""
-    main = types.ModuleType("__main__")
-    monkeypatch.setitem(sys.modules, "__main__", main)
-
-    def execute(code):
-        exec(textwrap.dedent(code), main.__dict__)
-        return main.__dict__
-
-    execute.globals = main.__dict__
-    return execute
-
-
-@pytest.fixture
-def run(session, tmp_path):
-    """Submit a cell of the session and wait for its result."""
-
-    def submit_and_fetch(cell, name="job"):
-        code = textwrap.dedent(cell)
-        job = submit(name, Source("cell", code, code), session.globals, root=tmp_path / "jobs").job
-        return job.fetch(timeout=60)
-
-    return submit_and_fetch
 
 
 REAL = {
@@ -1248,6 +1277,16 @@ REAL = {
         "d, n = deep, 0\nwhile d: d, n = d[0], n + 1\nfact(5), n",
         (120, 3000),
     ),
+    "a file of functions beside the notebook": (
+        """
+        import sys
+        sys.path.insert(0, "{scratch}")
+        import helpers
+        from helpers import shout
+        """,
+        "shout('a'), helpers.__file__.endswith('helpers.py')",
+        ("A!", True),
+    ),
     "top-level await": ("base = 2\nasync def later(x): return x + base", "await later(1)", 3),
     "the session's globals as a whole": (
         "X = 1\ndef read(name): return globals()[name]",
@@ -1258,55 +1297,57 @@ REAL = {
 
 
 @pytest.mark.parametrize(("setup", "cell", "result"), REAL.values(), ids=REAL)
-def test_a_job_sees_the_session_as_it_was(session, run, setup, cell, result):
-    session(setup)
-    assert run(cell) == result
+def test_a_job_sees_the_session_as_it_was(session, run, setup, cell, result, tmp_path, monkeypatch):
+    (tmp_path / "helpers.py").write_text("def shout(text): return text.upper() + '!'\n")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    session(setup.replace("{scratch}", str(tmp_path)))
+    assert run(cell).fetch() == result
 
 
-def test_changing_the_session_after_the_submission_does_not_change_the_job(session, tmp_path):
+def test_changing_the_session_after_the_submission_does_not_change_the_job(session, root):
     namespace = session("data = [1, 2]\ndef f(): return sum(data)")
-    job = submit("early", Source("cell", "f()", "f()"), namespace, root=tmp_path / "jobs").job
+    job = submit("early", Source("cell", "f()", "f()"), namespace, root=root).job
     namespace["data"].append(100)
     namespace["data"] = None
     assert job.fetch(timeout=60) == 3
 
 
-def test_a_function_runs_as_a_job(session, tmp_path):
+def test_a_function_runs_as_a_job(session, root):
     """``persist(f, name, args=…)``, with a function of the session and one of a library."""
     namespace = session("offset = 10\ndef add(a, *, b): return a + b + offset")
-    job = persist(namespace["add"], "add", args=(1,), kwargs={"b": 2}, root=tmp_path / "jobs")
+    job = persist(namespace["add"], "add", args=(1,), kwargs={"b": 2}, root=root)
     assert job.fetch(timeout=60) == 13
-    assert persist(os.path.basename, "base", args=("/a/b",), root=tmp_path / "jobs").fetch(timeout=60) == "b"
+    assert persist(os.path.basename, "base", args=("/a/b",), root=root).fetch(timeout=60) == "b"
 
 
-def test_a_refused_cell_leaves_no_job(session, tmp_path):
+def test_a_refused_cell_leaves_no_job(session, root):
     namespace = session("config = {'log': open('/dev/null')}")
     with pytest.raises(Unpicklable, match=r"config\['log'\].*an open file") as refusal:
-        submit("nolog", Source("cell", "config", "config"), namespace, root=tmp_path / "jobs")
+        submit("nolog", Source("cell", "config", "config"), namespace, root=root)
     assert (refusal.value.path, refusal.value.variable) == ("config['log']", "config")
-    assert jobs(tmp_path / "jobs") == []
+    assert jobs(root) == []
 
 
-def test_an_argument_that_cannot_be_written_is_named(session, tmp_path):
+def test_an_argument_that_cannot_be_written_is_named(session, root):
     namespace = session("def f(x, y): return x")
     with pytest.raises(Unpicklable, match="generator") as refusal:
-        persist(namespace["f"], "lazy", args=(1, (n for n in "ab")), root=tmp_path / "jobs")
+        persist(namespace["f"], "lazy", args=(1, (n for n in "ab")), root=root)
     assert "__persist_call__" not in str(refusal.value)
-    assert jobs(tmp_path / "jobs") == []
+    assert jobs(root) == []
 
 
-def test_names_that_do_not_exist_are_told_before_anything_is_written(session, tmp_path):
+def test_names_that_do_not_exist_are_told_before_anything_is_written(session, root):
     namespace = session("frame = 1")
     with pytest.raises(MissingNames, match="frmae"):
-        submit("typo", Source("cell", "frmae + 1", "frmae + 1"), namespace, root=tmp_path / "jobs")
-    assert not (tmp_path / "jobs" / "typo").exists()
+        submit("typo", Source("cell", "frmae + 1", "frmae + 1"), namespace, root=root)
+    assert not Path(root, "typo").exists()
 
 
-def test_a_name_may_be_left_out_and_another_added(session, tmp_path):
+def test_a_name_may_be_left_out_and_another_added(session, root):
     namespace = session("log = open('/dev/null')\nsecret = 5\nkey = 'secret'")
     cell = "try: log\nexcept NameError: found = globals()[key]\nfound"
     selection = Selection(add=("secret",), omit=("log",))
-    job = submit("chosen", Source("cell", cell, cell), namespace, selection=selection, root=tmp_path / "jobs").job
+    job = submit("chosen", Source("cell", cell, cell), namespace, selection=selection, root=root).job
     assert job.fetch(timeout=60) == 5
 
 
@@ -1319,7 +1360,7 @@ def test_preview_tells_what_would_be_shipped_and_writes_nothing(session, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_same_cell_with_the_same_inputs_is_the_same_job(session, tmp_path):
+def test_the_same_cell_with_the_same_inputs_is_the_same_job(session, root):
     setup = """
     import enum
     class Color(enum.Enum):
@@ -1330,19 +1371,64 @@ def test_the_same_cell_with_the_same_inputs_is_the_same_job(session, tmp_path):
     def f(): return len(p.tags), p.color.name
     """
     namespace = session(setup)
-    first = submit("same", Source("cell", "f()", "f()"), namespace, root=tmp_path / "jobs")
-    again = submit("same", Source("cell", "f()", "f()"), namespace, root=tmp_path / "jobs")
+    first = submit("same", Source("cell", "f()", "f()"), namespace, root=root)
+    again = submit("same", Source("cell", "f()", "f()"), namespace, root=root)
     assert (first.attached, again.attached) == (False, True)
     assert again.job.fetch(timeout=60) == (3, "RED")
     namespace["p"].tags.add("d")
     with pytest.raises(JobExists):
-        submit("same", Source("cell", "f()", "f()"), namespace, root=tmp_path / "jobs")
-    assert load("same", tmp_path / "jobs").fetch(timeout=60) == (3, "RED")
+        submit("same", Source("cell", "f()", "f()"), namespace, root=root)
+    assert load("same", root).fetch(timeout=60) == (3, "RED")
 
 
-def test_an_error_in_a_function_of_the_session_shows_its_lines(session, tmp_path):
+FINGERPRINT = """
+import linecache, sys, types
+from persist_magic.capture.cell import Selection, Source, capture
+filler = [object() for _ in range(int(sys.argv[1]))]
+main = sys.modules["__main__"] = types.ModuleType("__main__")
+filename = f"<ipython-input-{sys.argv[1]}-0123>"
+linecache.cache[filename] = (len(sys.argv[2]), None, sys.argv[2].splitlines(True), filename)  # as IPython does
+exec(compile(sys.argv[2], filename, "exec"), main.__dict__)
+print(capture("job", Source("cell", sys.argv[3], sys.argv[3]), main.__dict__, Selection(), None, None).fingerprint)
+"""
+
+SAME_AGAIN = {
+    "plain data": ("x = {'b': [1, 2.5, None], 'a': ('t', b'u')}", "x"),
+    "words in a set": ("x = {'alpha', 'beta', 'gamma', 'delta', 'epsilon'}\ny = frozenset(x)", "len(x), y"),
+    "functions and closures": (
+        "K = 2\ndef make(n):\n    def f(x): return x + n + K\n    return f\nf = make(1)\ng = lambda: f(3)",
+        "g()",
+    ),
+    "names in a set in a function": ("def f(x): return x in {'alpha', 'beta', 'gamma', 'delta'}", "f('beta')"),
+    "classes and instances": (
+        "import enum\nclass E(enum.Enum):\n    A = 1\nclass C:\n    def __init__(self): self.e = E.A\nc = C()",
+        "c.e",
+    ),
+    "dataclasses": ("from dataclasses import dataclass\n@dataclass\nclass D:\n    x: int = 1\nd = D()", "d"),
+    "abstract classes": ("import abc\nclass A(abc.ABC):\n    @abc.abstractmethod\n    def f(self): ...", "A"),
+    "arrays": ("import numpy as np\nx = np.arange(100_000.0)\ny = np.ones(3)", "x, y"),
+}
+
+
+@pytest.mark.parametrize(("setup", "cell"), SAME_AGAIN.values(), ids=SAME_AGAIN)
+def test_a_kernel_that_was_restarted_and_did_the_same_is_recognised(setup, cell):
+    """Another process, with other addresses, another hash seed and other numbers of its cells."""
+    prints = [
+        subprocess.run(
+            [sys.executable, "-c", FINGERPRINT, str(number), setup, cell],
+            env={**os.environ, "PYTHONHASHSEED": str(number)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for number in (1, 22)
+    ]
+    assert prints[0] == prints[1] != ""
+
+
+def test_an_error_in_a_function_of_the_session_shows_its_lines(session, root):
     namespace = session("def f(x):\n    return 1 / x")
-    job = submit("fails", Source("cell", "x = 0\nf(x)", "x = 0\nf(x)"), namespace, root=tmp_path / "jobs").job
+    job = submit("fails", Source("cell", "x = 0\nf(x)", "x = 0\nf(x)"), namespace, root=root).job
     with pytest.raises(JobFailed, match="ZeroDivisionError: division by zero") as failure:
         job.fetch(timeout=60)
     assert isinstance(failure.value.__cause__, ZeroDivisionError)

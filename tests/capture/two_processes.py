@@ -28,6 +28,7 @@ def fresh_main():
 
 
 def write(place, case):
+    from persist_magic.capture import environment
     from persist_magic.capture.cell import Selection, Source, capture
     from persist_magic.errors import Unpicklable
 
@@ -40,7 +41,7 @@ def write(place, case):
         captured = capture("case", source, main.__dict__, Selection(), directory.session_path, directory.buffers_path)
     except Unpicklable as error:
         return {"refused": error.path, "variable": error.variable, "reason": error.reason, "words": str(error)}
-    return {"payload": asdict(captured.payload), "names": [each.name for each in captured.names]}
+    return {"payload": asdict(captured.payload), "sys_path": environment.record().sys_path}
 
 
 def read(place, case):
@@ -48,6 +49,7 @@ def read(place, case):
     if "payload" not in written:
         return {"failure": written.get("failure", f"refused: {written.get('words')}")}
     payload = Payload(**{**written["payload"], "trackers": tuple(written["payload"]["trackers"])})
+    sys.path[:] = written["sys_path"]
     main = fresh_main()
     restore_session(JobDirectory(str(place), "case"), payload, main.__dict__)
     exec(compile(case["check"], "<check>", "exec", case["flags"], dont_inherit=True), main.__dict__)
@@ -68,7 +70,7 @@ def in_a_fork(function, place, case):
         signal.alarm(SECONDS)
         try:
             answer = function(place, case)
-        except BaseException:
+        except BaseException:  # noqa: BLE001  it is what the test will tell
             answer = {"failure": traceback.format_exc()}
         (place / f"{function.__name__}.json").write_text(json.dumps(answer))
         os._exit(0)

@@ -1,0 +1,160 @@
+"""The house itself: which way imports go, what a start imports, what every module says first, that errors travel."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import persist_magic
+from persist_magic import errors
+
+from .conftest import Session, environment
+
+PACKAGE = Path(persist_magic.__file__).parent
+MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+
+# Who may import whom: a room knows only those that stand below it here.
+ROOMS = [
+    {"__main__", "magics"},
+    {"commands"},
+    {"views"},
+    {"job"},
+    {"backends"},
+    {"status"},
+    {"worker"},
+    {"capture"},
+    {"restore"},
+    {"slots"},
+    {"store"},
+    {"processes"},
+    {"records", "errors"},
+]
+RANK = {room: rank for rank, rooms in enumerate(reversed(ROOMS)) for room in rooms}
+# The session's root and the words of the manual live with the package; __init__ imports lazily, by name.
+FREE = {"__init__"}
+# What a room may know although it stands beside it: nothing of the session's side.
+FORBIDDEN = {
+    "worker": {"job", "backends", "views", "magics", "commands", "status"},
+    "backends": {"magics", "views", "job", "capture"},
+}
+
+
+def room(module: str) -> str:
+    return module.removesuffix(".py").split("/")[0]
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """The rooms of the package that a module imports, anywhere in it."""
+    depth = len(path.relative_to(PACKAGE).parts)
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level == depth:
+            found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
+    return found & RANK.keys()
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if room(module) not in FREE])
+def test_imports_run_down_only(module: str) -> None:
+    here = room(module)
+    below = {each for each in RANK if RANK[each] < RANK[here]} | {here}
+    assert imported_rooms(PACKAGE / module) - below == set()
+    assert imported_rooms(PACKAGE / module) & FORBIDDEN.get(here, set()) == set()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_says_what_it_owns(module: str) -> None:
+    words = ast.get_docstring(ast.parse((PACKAGE / module).read_text()))
+    assert words, module
+    if not module.endswith(("__init__.py", "worker/__main__.py")):
+        assert "Owns " in words, module
+
+
+def modules_after(code: str, *words: str) -> set[str]:
+    """What a fresh Python has imported after some code."""
+    script = f"{code}\nimport sys\nprint('\\n'.join(sys.modules))"
+    command = [sys.executable, "-c", script, *words]
+    return set(subprocess.run(command, env=environment(), capture_output=True, text=True, check=True).stdout.split())
+
+
+def test_loading_the_extension_imports_neither_widgets_nor_numpy() -> None:
+    shell = "from IPython.core.interactiveshell import InteractiveShell\nip = InteractiveShell.instance()\n"
+    loaded = modules_after(shell + "ip.run_line_magic('load_ext', 'persist_magic')")
+    assert "persist_magic.magics" in loaded
+    assert loaded & {
+        "ipywidgets",
+        "anywidget",
+        "numpy",
+        "pandas",
+        "dill",
+        "psutil",
+        "rich",
+        "asyncio.base_events",
+    } <= modules_after(shell)
+
+
+def test_the_package_itself_imports_next_to_nothing() -> None:
+    assert {name for name in modules_after("import persist_magic") if name.startswith("persist_magic")} == {"persist_magic"}
+
+
+def test_a_plain_cells_worker_needs_the_standard_library_only(session: Session) -> None:
+    session.run("numbers = [1, 2.5, 'three', {4}]")
+    loaded = set(session.persist("plain", "import sys\nresult = sorted(sys.modules)\nnumbers\nresult").fetch(60))
+    roots = {name.partition(".")[0] for name in loaded} - {"persist_magic", "__main__", "__mp_main__"}
+    foreign = {name for name in roots if name not in sys.stdlib_module_names}
+    at_start = {name.partition(".")[0] for name in modules_after("pass")}  # what site's .pth files bring
+    assert foreign - at_start == set()
+    assert "asyncio" not in loaded
+    assert "inspect" not in loaded or "inspect" in modules_after("import dataclasses")
+
+
+def test_a_cell_with_captured_functions_needs_no_dill_either(session: Session) -> None:
+    session.run("class Box:\n    def value(self): return helper()\ndef helper(): return 5")
+    job = session.persist(
+        "functions", "import sys\nvalue = Box().value()\n(value, 'dill' in sys.modules, 'IPython' in sys.modules)"
+    )
+    assert job.fetch(60) == (5, False, False)
+
+
+SAMPLES = {
+    errors.NoSuchJob: ("a", "/root", ("b",)),
+    errors.JobExists: ("a", ("the cell changed",), True),
+    errors.JobTimeout: ("a", 1.5, "running"),
+}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__],
+    ids=lambda k: k.__name__,
+)
+def test_errors_share_a_base_and_travel(kind: type[errors.PersistError]) -> None:
+    assert issubclass(kind, errors.PersistError)
+    if kind in SAMPLES:
+        arguments: tuple[object, ...] = SAMPLES[kind]
+    elif kind.__init__ is Exception.__init__ or "__init__" not in vars(kind):
+        arguments = ("words",)
+    else:
+        arguments = tuple("x" for _ in list(inspect.signature(kind).parameters))
+        if kind is errors.NoSuchVariable or kind is errors.NameTaken or kind is errors.MissingNames:
+            arguments = (*arguments[:-1], ("n",))
+    error = kind(*arguments)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), copy.args, str(copy)) == (kind, error.args, str(error))
+
+
+def test_the_version_is_the_distributions() -> None:
+    from importlib.metadata import version
+
+    assert persist_magic.__version__ == version("persist_magic")
+
+
+def test_public_names_are_there() -> None:
+    for name in persist_magic.__all__:
+        assert getattr(persist_magic, name) is not None
+    assert set(persist_magic.__all__) <= set(dir(persist_magic))

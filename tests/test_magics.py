@@ -1,0 +1,302 @@
+"""The magics in an IPython shell: what they print, what they return, and how errors look."""
+
+from __future__ import annotations
+
+import builtins
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+import persist_magic
+from persist_magic.errors import PersistError
+from persist_magic.job import Job, set_session_root
+
+from .conftest import wait_until
+
+
+class Shell:
+    """An IPython shell; `run` gives a cell's value, `said` what it printed since the last look."""
+
+    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
+        config = Config()
+        config.HistoryManager.enabled = False
+        self.ip: Any = InteractiveShell.instance(config=config, colors="nocolor")
+        self.ip.run_line_magic("load_ext", "persist_magic")
+        self._capture = capture
+
+    def run(self, cell: str) -> Any:
+        result = self.ip.run_cell(cell, store_history=True)
+        result.raise_error()
+        return result.result
+
+    def said(self) -> str:
+        return self._capture.readouterr().out
+
+    def refused(self, cell: str) -> str:
+        """Run a cell that raises one of our errors; return what IPython shows of it."""
+        self.said()
+        error = self.ip.run_cell(cell).error_in_exec
+        assert isinstance(error, PersistError), error
+        return self.said()
+
+
+@pytest.fixture
+def shell(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    main, names = sys.modules["__main__"], set(vars(builtins))
+    hook = sys.displayhook, sys.excepthook
+    monkeypatch.chdir(tmp_path)
+    yield Shell(capsys)
+    InteractiveShell.clear_instance()
+    set_session_root(None)
+    sys.modules["__main__"] = main
+    sys.displayhook, sys.excepthook = hook
+    for name in set(vars(builtins)) - names:
+        delattr(builtins, name)
+
+
+def test_a_cell_becomes_a_job_in_one_line(shell: Shell) -> None:
+    shell.run(
+        "import numpy as np\ndata = np.arange(30_000.0)\nscale = 2\ndef total(): return scale * data.sum()\nunused = 1"
+    )
+    shell.run("%%persist sum\nprint('working')\ntotal()")
+    (line, shown) = shell.said().splitlines()
+    assert re.fullmatch(
+        r"sum → local, pid \d+; shipped data \(ndarray \(30000,\) float64, 240 kB\), total \(function\), scale \(int, \d+ B\); 241 kB",
+        line,
+    )
+    assert re.fullmatch(r"Out\[\d+\]: <Job sum: .*>", shown)
+    job = shell.run("_")
+    assert isinstance(job, Job)
+    assert job.fetch(60) == 899_970_000.0
+    assert shell.run("%persist sum").name == "sum"
+
+
+def test_a_dry_run_only_tells(shell: Shell, root: str) -> None:
+    shell.run("import numpy as np\nbig = np.zeros(13_000_000)\ndef f(): return big\nsmall = 'x'")
+    assert shell.run("%%persist dry --dry-run\nf(), small") is None
+    said = shell.said()
+    assert said.startswith("dry would ship ⚠ big (ndarray (13000000,) float64, 104 MB), ")
+    assert "nothing was written" in said
+    assert re.search(r"^big +ndarray \(13000000,\) float64 +104 MB ⚠ +f\(\)$", said, re.MULTILINE)
+    assert re.search(r"^small +str len 1 +\d+ B +cell$", said, re.MULTILINE)
+    assert not os.path.exists(root)
+
+
+def test_with_and_without(shell: Shell) -> None:
+    shell.run("hidden, spare, name = 4, 5, 'hid' + 'den'")
+    shell.run("%%persist dynamic --with hidden,spare --without unused\nunused = 1\neval(name) + unused")
+    said = shell.said()
+    assert "hidden (int" in said
+    assert "spare (int" in said
+    assert "note: line 3: eval() may read names that cannot be seen; add them with --with" in said
+    assert shell.run("%persist_fetch dynamic") == 5
+
+
+CELLS = [
+    ("a line magic", "where = '/usr'", "%cd -q $where\nimport os\nos.getcwd()", "/usr"),
+    ("a shell command", "word = 'hello'", "out = !echo {word.upper()} $word $$HOME_IS_NOT_SET\nout[0]", "HELLO hello"),
+    ("a command's exit", "", "!exit 3\n_exit_code", 3),
+    ("a cell magic", "n = 4", "%%time\nm = n * 2\nm", 8),
+    ("an assignment in a timed line", "n = 4", "%time k = n + 1\nk", 5),
+    ("top-level await", "import asyncio\nasync def later(x): return x", "await asyncio.gather(later(1), later(2))", [1, 2]),
+    ("main", "", "r = 0\nif __name__ == '__main__':\n    r = 1\nr", 1),
+    ("display", "", "display(3)\n'shown'", "shown"),
+    (
+        "the session's future",
+        "from __future__ import annotations",
+        "def f(x: no_such_name): pass\nf.__annotations__",
+        {"x": "no_such_name"},
+    ),
+    ("help of the shell", "", "get_ipython().user_ns is globals()", True),
+    ("capture", "", "%%capture caught\nprint('inside')\n", None),
+]
+
+
+@pytest.mark.parametrize(("before", "cell", "result"), [case[1:] for case in CELLS], ids=[case[0] for case in CELLS])
+def test_a_cell_may_hold_what_a_cell_may_hold(shell: Shell, before: str, cell: str, result: object) -> None:
+    shell.run(before)
+    shell.run(f"%%persist any\n{cell}")
+    assert shell.run("%persist_fetch any") == result
+
+
+def test_what_the_shell_puts_into_the_namespace_is_no_variable(shell: Shell) -> None:
+    shell.run("%%persist vars\nx = 1\n%time y = 2\n!true\nimport json")
+    shell.run("_.wait(60)")
+    assert sorted(shell.run("%persist vars").variables) == ["json", "x", "y"]
+
+
+def test_results_are_instances_of_the_sessions_classes(shell: Shell) -> None:
+    shell.run(
+        "import enum\nclass Colour(enum.Enum):\n    RED = 1\nclass Point:\n    def __init__(self, x): self.x = x\np = Point(1)"
+    )
+    shell.run("%%persist objects\n[Point(p.x + 1), Colour.RED]")
+    shell.run("point, red = %persist_fetch objects")
+    assert shell.run("type(point) is Point and red is Colour.RED and point.x == 2")
+
+
+def test_variables_come_into_the_session_but_never_over_a_name(shell: Shell) -> None:
+    shell.run("%%persist vars\na, b = 1, 2\na + b")
+    assert shell.run("%persist_fetch vars a") == 3
+    assert shell.run("a") == 1
+    shell.run("b = 'mine'")
+    shown = shell.refused("%persist_fetch vars --all")
+    assert (
+        shown == "NameTaken: a, b already in the session, nothing fetched from job vars; add --overwrite to replace them\n"
+    )
+    assert shell.run("b") == "mine"
+    shell.run("%persist_fetch vars --all --overwrite")
+    assert shell.run("a, b") == (1, 2)
+    assert "vars has no variable 'c'; it has a, b" in shell.refused("%persist_fetch vars c --overwrite")
+
+
+def test_what_was_lost_is_told_when_all_is_fetched(shell: Shell) -> None:
+    shell.run("%%persist lost\nimport threading, sqlite3\nx, conn = 1, sqlite3.connect(':memory:')\nNone")
+    shell.run("%persist_fetch lost --all")
+    said = shell.said()
+    assert (
+        "left out: conn of job lost could not be kept: cannot pickle 'sqlite3.Connection' object; it was <sqlite3.Connection"
+        in said
+    )
+    assert shell.run("x") == 1
+
+
+def test_the_variables_of_a_failed_job(shell: Shell) -> None:
+    shell.run("%%persist bad\nsteps = [1, 2]\nsteps[5]")
+    assert "IndexError" in shell.refused("%persist_fetch bad")
+    assert shell.run("%persist_fetch bad steps") is None
+    assert "job bad failed: IndexError: list index out of range" in shell.said()
+    assert shell.run("steps") == [1, 2]
+
+
+def test_a_captured_list_that_the_cell_changed_is_a_variable(shell: Shell) -> None:
+    shell.run(
+        "import numpy as np\nkept, grown, table = [1], [1], {'a': {3}}\ngrid, still = np.zeros(20_000), np.zeros(20_000)"
+    )
+    shell.run("%%persist grow\ngrown.append(len(kept)); grid[7] = table['a'].pop(); still.sum()\nNone")
+    assert _variables(shell, "grow") == ["grid", "grown", "table"]
+
+
+def _variables(shell: Shell, name: str) -> list[str]:
+    job = shell.run(f"%persist {name}")
+    job.wait(60)
+    return sorted(job.variables)
+
+
+def test_the_verbs(shell: Shell, marker: Path) -> None:
+    shell.run(f"%%persist slow\nimport os, time\nprint('up')\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)")
+    job = shell.run("_")
+    wait_until(lambda: job.stdout() == "up\n", "the cell")
+    shell.said()
+    shell.run("%persist_status")
+    assert re.search(r"^slow +running +local +pid \d+ .* seen 0 s ago$", shell.said(), re.MULTILINE)
+    shell.run("%persist_log slow --tail 1")
+    assert shell.said() == "up\n"
+    shell.run("%persist_cancel slow")
+    assert shell.said().startswith("slow: cancelled: cancelled by ")
+    marker.touch()
+    shell.run("%persist_rerun slow")
+    shell.run("%persist_wait slow --timeout 60")
+    assert shell.said() == "slow: run 2 → local\nslow: done\n"
+    shell.run("%persist_clean slow")
+    shell.run("%persist_status")
+    assert shell.said() == "deleted slow\nno jobs\n"
+
+
+def test_run_all_after_a_restart_attaches(shell: Shell) -> None:
+    shell.run("%%persist once\nimport random\nrandom.random()")
+    first = shell.run("%persist_fetch once")
+    shell.said()
+    shell.run("%%persist once\nimport random\nrandom.random()")
+    assert "once: the identical job exists, done; attached to it, nothing submitted" in shell.said()
+    assert shell.run("%persist_fetch once") == first
+
+
+def test_attaching_to_a_failure_says_how_to_go_on(shell: Shell) -> None:
+    shell.run("%%persist bad\n1 / 0")
+    shell.run("_.wait(60)")
+    shell.said()
+    shell.run("%%persist bad\n1 / 0")
+    assert (
+        "failed: ZeroDivisionError: division by zero; attached to it, nothing submitted; %persist_rerun bad runs it again"
+        in shell.said()
+    )
+
+
+ERRORS = [
+    ("%%persist x\nno_such_name", "MissingNames: job x not submitted: the cell reads no_such_name, not defined here; define or correct it first\n"),
+    ("%%persist\n1", "UsageError: the following arguments are required: NAME; usage: %%persist NAME [options] [-- BACKEND OPTIONS]\n"),
+    ("%%persist x --fast\n1", "UsageError: unrecognized arguments: --fast; usage: %%persist NAME [options] [-- BACKEND OPTIONS]\n"),
+    ("%%persist a/b\n1", "InvalidName: 'a/b' is no name for a job: use letters, digits, '.', '_' and '-', not starting with '.' or '-', at most 100 characters\n"),
+    ("%%persist x --backend moon\n1", "BackendError: backend moon: there is none of that name; there are local\n"),
+    ("%%persist x\nreturn 1", "CaptureError: job x not submitted: the cell is no valid Python, line 2: 'return' outside function\n"),
+    ("%persist", "UsageError: %persist NAME gives a job; %%persist NAME above a cell makes one; %persist? tells more\n"),
+    ("%persist_fetch 'open", "UsageError: No closing quotation: 'open\n"),
+    ("%persist_clean", "UsageError: name the jobs to delete, or say --done, --failed or --older 7d\n"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("cell", "shown"), ERRORS, ids=[case[0].replace("\n", " / ") for case in ERRORS])
+def test_an_error_is_one_line_that_says_what_to_do(shell: Shell, root: str, cell: str, shown: str) -> None:
+    assert shell.refused(cell) == shown
+    assert not os.path.exists(os.path.join(root, "x"))
+
+
+def test_the_root_is_a_setting_that_holds_at_once(
+    shell: Shell, root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell.run("%%persist here\n1")
+    shell.run("_.wait(60)")
+    shell.run(f"%config PersistMagics.root = {str(tmp_path / 'other')!r}")
+    assert [job.name for job in persist_magic.jobs()] == []
+    shell.run("%%persist there\n2")
+    shell.run("_.wait(60)")
+    assert os.listdir(tmp_path / "other" / "there")
+    shell.run("%config PersistMagics.root = ''")
+    assert [job.name for job in persist_magic.jobs()] == ["here"]
+    monkeypatch.delenv("PERSIST_ROOT")
+    monkeypatch.chdir("/")
+    assert [job.name for job in persist_magic.jobs()] == [], "the default is .persist where the session began"
+    assert shell.run("%persist_status") is None
+
+
+def test_the_slots_are_a_setting(shell: Shell, marker: Path) -> None:
+    before = shell.ip.run_cell("get_ipython().configurables").result
+    assert {"PersistMagics", "LocalBackend"} <= {type(each).__name__ for each in before}
+    shell.run("%config LocalBackend.slots = 1")
+    try:
+        shell.run(f"%%persist one\nimport os, time\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)")
+        two = shell.run("%%persist two\n2")
+        wait_until(lambda: two.status().reason == "waiting for a slot, 1 before it", "the queue")
+        marker.touch()
+        assert two.fetch(60) == 2
+    finally:
+        shell.run("%config LocalBackend.slots = 0")
+
+
+def test_there_is_a_manual_page_for_each_magic(shell: Shell) -> None:
+    for name in (
+        "persist",
+        "persist_status",
+        "persist_wait",
+        "persist_fetch",
+        "persist_log",
+        "persist_cancel",
+        "persist_clean",
+        "persist_rerun",
+    ):
+        page = shell.ip.find_line_magic(name).__doc__
+        assert "usage: %" in page, name
+        assert "NAME" in page, name
+    assert "%%persist calcpi" in shell.ip.find_cell_magic("persist").__doc__
+
+
+def test_help_is_shown_not_raised(shell: Shell) -> None:
+    assert shell.run("%persist_log --help") is None
+    assert "--follow" in shell.said()
