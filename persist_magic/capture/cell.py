@@ -166,7 +166,7 @@ def _needs(job: str, source: Source, known: Collection[str]) -> names.Needs:
     code = "\n" + source.code
     try:
         compile(code, "<cell>", "exec", source.future_flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-        return names.needed_names(code, known)
+        return names.needed_names(code, known, source.future_flags)
     except (SyntaxError, ValueError) as error:
         where = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
         raise CaptureError(f"job {job} not submitted: the cell is no valid Python, {where}") from None

@@ -6,6 +6,7 @@ Knows nothing of values: it is given the set of names that exist.
 """
 
 from __future__ import annotations
+import __future__
 
 import ast
 import builtins
@@ -66,7 +67,7 @@ class Needs:
     warnings: list[str]
 
 
-def needed_names(code: str, known: Collection[str]) -> Needs:
+def needed_names(code: str, known: Collection[str], future_flags: int = 0) -> Needs:
     """Analyse a cell.
 
     Parameters
@@ -75,6 +76,8 @@ def needed_names(code: str, known: Collection[str]) -> Needs:
         Python, with IPython's syntax already translated to ``get_ipython()`` calls.
     known : collection of str
         The names that the session has.
+    future_flags : int
+        The session's ``from __future__`` compiler flags.
 
     Raises
     ------
@@ -82,6 +85,7 @@ def needed_names(code: str, known: Collection[str]) -> Needs:
         As the compiler would.
     """
     walk = _Walk(known)
+    walk.lazy_annotations = bool(future_flags & __future__.annotations.compiler_flag)
     walk.body(ast.parse(code).body, frozenset())
     return Needs(
         names=[name for name in walk.reads if name in known],
@@ -129,6 +133,7 @@ class _Walk:
         self.stores: dict[str, None] = {}
         self.attributes: set[str] = set()
         self.warnings: list[str] = []
+        self.lazy_annotations = False
         self.any_name = False  # an unknown ``import *`` may bind any name
         self._guarded: set[str] = set()  # read where a NameError is caught
 
@@ -297,6 +302,8 @@ class _Walk:
 
     def on_ImportFrom(self, node: ast.ImportFrom, assigned: Assigned) -> Assigned:
         for alias in node.names:
+            if node.module == "__future__" and alias.name == "annotations":
+                self.lazy_annotations = True
             if alias.name != "*":
                 assigned = self.store(alias.asname or alias.name, assigned)
                 continue
@@ -384,11 +391,13 @@ class _Walk:
                 self._guarded |= {each.id for each in ast.walk(part) if isinstance(each, ast.Name)}
 
     def annotation(self, node: ast.expr, assigned: Assigned) -> None:
-        """An annotation: an expression, or its text."""
+        """An annotation: an expression, or text that typing may evaluate later."""
+        if self.lazy_annotations:
+            self.mention(ast.unparse(node), assigned)
+            return
         self.expression(node, assigned)
-        for part in ast.walk(node):
-            if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                self.mention(part.value, assigned)
+        for text in _string_arguments(part for part in ast.walk(node) if isinstance(part, ast.expr)):
+            self.mention(text, assigned)
 
     # ---- expressions
 
@@ -524,6 +533,7 @@ class _ClassBody(_Walk):
         self._outer, self._assigned = outer, assigned
         self._inside: Assigned = assigned if assigned is None else assigned | {name}
         self.mentions, self.attributes, self.warnings = outer.mentions, outer.attributes, outer.warnings
+        self.lazy_annotations = outer.lazy_annotations
 
     def read(self, name: str, assigned: Assigned) -> None:
         if assigned is not None and name not in assigned:
