@@ -39,7 +39,7 @@ class Session:
 
     def run(self, code: str) -> None:
         """Run an earlier cell."""
-        exec(compile(code, "<an earlier cell>", "exec"), self.namespace)
+        exec(compile(code, "<an earlier cell>", "exec", dont_inherit=True), self.namespace)
 
     def submit(self, name: str, cell: str, **options: Any) -> Submission:
         selection = Selection(options.pop("add", ()), options.pop("omit", ()))
