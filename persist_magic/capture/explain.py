@@ -10,7 +10,7 @@ import functools
 import sys
 import types
 
-from .pickler import ATOMS, PythonPickler, Reducer, code_globals
+from .pickler import ATOMS, PythonPickler, Reducer, code_globals, home_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def type_name(value: object) -> str:
 def detail(value: Any) -> str:
     """Return shape and dtype, or length, or an empty string. Never calls code of the session's own classes."""
     kind = type(value)
-    if kind.__module__.partition(".")[0] in _ARRAY_LIBRARIES:
+    if home_of(kind).partition(".")[0] in _ARRAY_LIBRARIES:
         shape = getattr(value, "shape", None)
         if isinstance(shape, tuple):
             dtype = getattr(value, "dtype", None)
@@ -103,7 +103,7 @@ class _PathPickler(PythonPickler):
 def _holds_only_atoms(obj: Any) -> bool:
     """A large plain container or array: nothing in it can fail."""
     kind = type(obj)
-    if kind.__module__ == "numpy":
+    if home_of(kind) == "numpy":
         return getattr(getattr(obj, "dtype", None), "hasobject", True) is False
     if kind in (list, tuple, set, frozenset) and len(obj) > _MANY:
         return set(map(type, obj)) <= ATOMS

@@ -160,6 +160,12 @@ def importable(obj: Any) -> bool:
     return found is obj
 
 
+def home_of(kind: type) -> str:
+    """The module that a class says it is from, or "": some extension types say something else there."""
+    module = kind.__module__
+    return module if isinstance(module, str) else ""
+
+
 def _module_dict(name: object) -> Any:
     return getattr(sys.modules.get(name), "__dict__", None) if isinstance(name, str) else None
 
@@ -242,7 +248,7 @@ class Reducer:
             return self._module
         if any(kind is type(getattr(sys, name, None)) for name in _STREAMS):
             return self._stream
-        if kind.__module__.startswith(("IPython.", "ipykernel.")) and self._is_shell(kind):
+        if home_of(kind).startswith(("IPython.", "ipykernel.")) and self._is_shell(kind):
             return lambda shell: (restore.shell, ())
         return self._refusal(kind) or self._array_subclass(kind) or self._by_dill(kind)
 
@@ -266,7 +272,7 @@ class Reducer:
             ("builtins", "coroutine"): "a running coroutine",
             ("subprocess", "Popen"): "a child process of this session",
             ("socket", "socket"): "a socket of this session",
-        }.get((kind.__module__, kind.__qualname__))
+        }.get((home_of(kind), kind.__qualname__))
         if why is None:
             return None
 
@@ -282,7 +288,7 @@ class Reducer:
 
         Other libraries' types and the session's instances follow the pickle protocol; dill is not imported for them.
         """
-        if kind.__module__.partition(".")[0] not in sys.stdlib_module_names:
+        if home_of(kind).partition(".")[0] not in sys.stdlib_module_names:
             return None
         from ._dill import saver_of
 
@@ -533,7 +539,7 @@ class Reducer:
         numpy: Any = sys.modules.get("numpy")
         if numpy is None or kind is numpy.ndarray or not issubclass(kind, numpy.ndarray):
             return None
-        if kind.__module__.startswith("numpy") or not kind.__dictoffset__ or kind.__reduce__ is not numpy.ndarray.__reduce__:
+        if home_of(kind).startswith("numpy") or not kind.__dictoffset__ or kind.__reduce__ is not numpy.ndarray.__reduce__:
             return None
 
         def reduce(array: Any) -> Reduction:
@@ -744,6 +750,9 @@ class _CanonicalPickler(PythonPickler):
         super().__init__(file, reducer, lambda buffer: buffer.raw().nbytes < SMALL_BUFFER)
         self._budget, self._inside = budget, inside
 
+    def reducer_override(self, obj: Any) -> Any:
+        return super().reducer_override(_without_sets(obj) if type(obj) is types.CodeType else obj)
+
     def persistent_id(self, obj: Any) -> str | None:
         return "namespace" if obj is self.reducer.namespace or obj is builtins.__dict__ else None
 
@@ -770,6 +779,17 @@ class _CanonicalPickler(PythonPickler):
 def _may_hold_sets(stream: bytes) -> bool:
     """Whether the opcodes of sets are among the bytes; other bytes may look like them."""
     return pickle.EMPTY_SET in stream or pickle.FROZENSET in stream
+
+
+def _without_sets(code: types.CodeType) -> types.CodeType:
+    """Code whose set constants (``x in {"a", "b"}``) are in a fixed order; before 3.11 marshal writes them as they come."""
+    constants: list[Any] = []
+    for constant in code.co_consts:
+        if isinstance(constant, frozenset):
+            constants.append(tuple(sorted(map(repr, constant))))
+        else:
+            constants.append(_without_sets(constant) if isinstance(constant, types.CodeType) else constant)
+    return code.replace(co_consts=tuple(constants))
 
 
 def canonical_bytes(obj: Any, reducer: Reducer) -> bytes:
