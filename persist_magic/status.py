@@ -195,13 +195,18 @@ def _not_started(e: Evidence, word: Word) -> Status:
     return Status(JobState.QUEUED, observation.reason or "starting", "process table", e.now, e.run, note)
 
 
+def _by_outcome(e: Evidence, outcome: Outcome, note: str) -> Status:
+    """The cell handed over its word, only the supervisor's final record is missing."""
+    if outcome.outcome == "failed" and e.cancel is not None and outcome.time >= e.cancel.time:
+        # the cancel's own KeyboardInterrupt
+        return Status(JobState.CANCELLED, f"cancelled by {e.cancel.user}", "outcome.json", outcome.time, e.run, note)
+    return Status(JobState(outcome.outcome), outcome.reason, "outcome.json", outcome.time, e.run, note)
+
+
 def _gone(e: Evidence) -> Status:
     observation = e.observation or Observation(Word.GONE)
-    interrupted = e.cancel is not None and e.outcome is not None and e.outcome.time >= e.cancel.time
-    if e.outcome is not None and not (interrupted and e.outcome.outcome == "failed"):
-        # the cell handed over its word, only the supervisor's final record is missing
-        note = "its supervisor ended before it could write the final record"
-        return Status(JobState(e.outcome.outcome), e.outcome.reason, "outcome.json", e.outcome.time, e.run, note)
+    if e.outcome is not None:
+        return _by_outcome(e, e.outcome, "its supervisor ended before it could write the final record")
     if e.cancel is not None:
         return Status(JobState.CANCELLED, f"cancelled by {e.cancel.user}", "process table", e.now, e.run)
     reason = observation.reason or "all its processes vanished without a word (kill -9, or out of memory)"
@@ -216,7 +221,6 @@ def _started(e: Evidence, started: Started, word: Word) -> Status:
     last = max(started.time, e.heartbeat or 0.0)
     fresh = e.now - last <= FRESH_SECONDS
     if not fresh and e.outcome is not None:
-        why = "its supervisor's final record is missing"
-        return Status(JobState(e.outcome.outcome), e.outcome.reason, "outcome.json", e.outcome.time, e.run, why)
+        return _by_outcome(e, e.outcome, "its supervisor's final record is missing")
     status = Status(JobState.RUNNING, "", "heartbeat", min(last, e.now), e.run, note)
     return status if fresh or not observation.reason else replace(status, note=observation.reason)

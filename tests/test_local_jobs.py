@@ -211,11 +211,30 @@ def test_the_world_of_the_session_travels(session: Session, tmp_path: Path, monk
 def test_nothing_beside_the_notebook_shadows_what_the_worker_needs(
     session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("random", "types", "json", "re", "signal", "enum", "pickle", "dataclasses", "contextlib"):
+    needed_to_start = ["random", "types", "json", "re", "signal", "enum", "pickle", "dataclasses", "contextlib", "site"]
+    needed_later = [
+        "traceback",
+        "hashlib",
+        "dis",
+        "reprlib",
+        "linecache",
+        "threading",
+        "atexit",
+        "typing",
+        "copyreg",
+        "asyncio",
+    ]
+    for name in needed_to_start + needed_later:
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('shadowed')\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert session.persist("shadow", "1").fetch(60) == 1
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    session.run("data = [1]\ndef f(): return data")
+    good = session.persist("good", "data.append(2)\nlong = list(range(1000))\ndef g(): return f()\nfrozenset(long), g()")
+    assert good.fetch(60) == (frozenset(range(1000)), [1, 2])
+    assert sorted(good.variables) == ["data", "g", "long"]
+    with pytest.raises(JobFailed, match="ZeroDivisionError: division by zero"):
+        session.persist("bad", "1 / 0").fetch(60)
 
 
 def test_a_lost_session_directory_is_told(
@@ -320,6 +339,31 @@ def test_a_crash_after_the_result_takes_nothing_back(session: Session) -> None:
     job = session.persist("late", "import atexit, os\natexit.register(os.abort)\n'kept'")
     assert job.fetch(60) == "kept"
     assert job.status().note == "after its end the process was killed by signal 6 (SIGABRT)"
+
+
+def test_a_child_that_the_cell_forks_and_forgets_hands_nothing_over(session: Session) -> None:
+    job = session.persist(
+        "fork", "import os\nparent = os.getpid()\npid = os.fork()\nif pid: os.waitpid(pid, 0)\nos.getpid() == parent"
+    )
+    assert job.fetch(60) is True
+    assert job.status().state is JobState.DONE
+
+
+def test_pools_of_processes_work_as_in_the_session(session: Session) -> None:
+    cell = """
+import multiprocessing, concurrent.futures
+def square(x): return x * x
+with multiprocessing.get_context('fork').Pool(2) as pool:
+    first = pool.map(square, range(4))
+with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    second = list(pool.map(square, range(4)))
+with multiprocessing.get_context('spawn').Pool(1) as pool:
+    third = pool.map(abs, [-1, -2])
+first, second, third
+"""
+    job = session.persist("pools", cell)
+    assert job.fetch(60) == ([0, 1, 4, 9], [0, 1, 4, 9], [1, 2])
+    assert job.status().note == ""
 
 
 def test_threads_and_atexit_functions_come_to_their_end(session: Session, marker: Path) -> None:

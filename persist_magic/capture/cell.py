@@ -135,12 +135,12 @@ def capture(
     if call is not None:
         items.append((CALL, call, "cell"))
 
-    def write() -> tuple[dict[str, tuple[int, str, str]], Payload]:
+    def write(deep: bool) -> tuple[dict[str, tuple[int, str, str]], Payload]:
         for each in (path, buffers):  # of an attempt that met too deep a nesting
             if each is not None and os.path.lexists(each):
                 os.unlink(each)
         with _opened(path) as file, contextlib.closing(BufferFile(buffers)) as buffer_file:
-            writer = PayloadWriter(file, buffer_file, namespace, digests=True)
+            writer = PayloadWriter(file, buffer_file, namespace, digests=True, deep=deep)
             writer.reducer.attributes |= attributes
             written = write_names(writer, items, left_out)
             payload = writer.close()

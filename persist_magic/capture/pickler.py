@@ -15,6 +15,7 @@ import _thread
 import abc
 import builtins
 import collections
+import copyreg
 import enum
 import functools
 import importlib.util
@@ -266,6 +267,8 @@ class Reducer:
             ("_io", "BufferedWriter"): "an open file; open it where it is used",
             ("_io", "BufferedRandom"): "an open file; open it where it is used",
             ("_io", "FileIO"): "an open file; open it where it is used",
+            ("ctypes", "CDLL"): "a library loaded into this process",
+            ("ctypes", "PyDLL"): "a library loaded into this process",
             ("builtins", "PyCapsule"): "a pointer into this process",
             ("builtins", "frame"): "a running frame",
             ("builtins", "generator"): "a generator cannot leave its process; make a list of it",
@@ -559,24 +562,30 @@ class _CPickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         return self._reduce(obj)
 
-    def seed(self, namespace: dict[str, Any]) -> None:
-        """Let the namespace and builtins' count as already written, as calls that return the reader's.
 
-        An exact dict never reaches reducer_override, but the memo is asked before anything else.
-        """
-        stand_ins = [_StandIn(restore.main_namespace), _StandIn(restore.builtins_namespace)]
-        self.dump(stand_ins)
-        memo: Any = self.memo.copy()
-        for obj, stand_in in zip((namespace, builtins.__dict__), stand_ins, strict=True):
-            memo[id(obj)] = (memo.pop(id(stand_in))[0], obj)
-        self._kept_alive = stand_ins
-        self.memo = memo
+def _seed(pickler: Any, namespace: dict[str, Any]) -> list[_StandIn]:
+    """Let the namespace and builtins' count as already written, as calls that return the reader's.
+
+    An exact dict never reaches reducer_override, but the memo is asked before anything else. What is returned must be kept
+    as long as the pickler: the memo knows objects by their address.
+    """
+    stand_ins = [_StandIn(restore.main_namespace), _StandIn(restore.builtins_namespace)]
+    pickler.dump(stand_ins)
+    memo = pickler.memo.copy()
+    for obj, stand_in in zip((namespace, builtins.__dict__), stand_ins, strict=True):
+        memo[id(obj)] = (memo.pop(id(stand_in))[0], obj)
+    pickler.memo = memo
+    return stand_ins
 
 
-def deeply(write: Callable[[], T]) -> T:
-    """Call `write`, and once more on a stack of 512 MB if it meets data nested too deeply for the usual one."""
+def deeply(write: Callable[[bool], T]) -> T:
+    """Call ``write(False)``; if it meets data nested too deeply, ``write(True)`` on a stack of 512 MB.
+
+    `write` is to use a `PayloadWriter` with ``deep`` as it is told: from Python 3.12 on the depth of C calls, and so of the
+    C pickler, is fixed, and only Python's own is free.
+    """
     try:
-        return write()
+        return write(False)
     except RecursionError:
         pass
     import threading
@@ -586,7 +595,7 @@ def deeply(write: Callable[[], T]) -> T:
 
     def attempt() -> None:
         try:
-            results.append(write())
+            results.append(write(True))
         except BaseException as error:  # noqa: BLE001  handed on to the caller's thread
             errors.append(error)
 
@@ -732,6 +741,35 @@ class PythonPickler(_StockPickler):  # type: ignore[misc]
         return self.reducer.reduce(obj)
 
 
+class _DeepPickler(PythonPickler):
+    """Recurses in Python only.
+
+    The stock `save` passes a reduction on as ``*arguments``, a call that goes through C, whose depth Python 3.12 limits.
+    """
+
+    def save(self, obj: Any, save_persistent_id: bool = True) -> None:
+        self.framer.commit_frame()
+        kind = type(obj)
+        if (known := self.memo.get(id(obj))) is not None:
+            self.write(self.get(known[0]))
+            return
+        reduced = self.reducer_override(obj)
+        if reduced is NotImplemented:
+            if (save := self.dispatch.get(kind)) is not None:
+                save(self, obj)
+                return
+            if issubclass(kind, type):
+                self.save_global(obj)
+                return
+            reduce = copyreg.dispatch_table.get(kind)
+            reduced = reduce(obj) if reduce is not None else obj.__reduce_ex__(self.proto)
+        if isinstance(reduced, str):
+            self.save_global(obj, reduced)
+            return
+        function, arguments, state, items, pairs, setter = (*reduced, None, None, None, None)[:6]
+        self.save_reduce(function, arguments, state, items, pairs, setter, obj=obj)
+
+
 class TooComplex(Exception):
     """There is no canonical order to be had in reasonable time."""
 
@@ -824,6 +862,8 @@ class PayloadWriter:
         Where the stream starts in `file`, bytes.
     digests : bool
         Whether `dump` returns digests.
+    deep : bool
+        Use the slow Python pickler; see `deeply`.
     """
 
     def __init__(
@@ -834,6 +874,7 @@ class PayloadWriter:
         *,
         offset: int = 0,
         digests: bool = False,
+        deep: bool = False,
     ) -> None:
         self.reducer = Reducer(namespace)
         self._offset = offset
@@ -841,8 +882,9 @@ class PayloadWriter:
         self._stream = _Stream(file)
         self._buffers = buffers
         self._placed: list[list[int]] = []
-        self._pickler = _CPickler(self._stream, self.reducer, self._take)
-        self._pickler.seed(namespace)
+        pickler: Any = _DeepPickler if deep else _CPickler
+        self._pickler = pickler(self._stream, self.reducer, self._take)
+        self._kept_alive = _seed(self._pickler, namespace)
 
     def _take(self, buffer: pickle.PickleBuffer) -> bool:
         """The pickler offers a buffer; true means that it stays in the stream."""

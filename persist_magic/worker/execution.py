@@ -104,6 +104,8 @@ class _Execution:
         self.namespace = self.main.__dict__
         self.namespace["__builtins__"] = builtins
         self.shell_names: set[str] = set()
+        self.pid = os.getpid()
+        self.own_path = list(sys.path)
 
     def run(self) -> int:
         outcome, reason, trace = "done", "", ""
@@ -119,10 +121,19 @@ class _Execution:
             error = leaving if outcome == "failed" else None
         except BaseException as raised:  # noqa: BLE001  whatever ends the cell is its outcome
             error = raised
-            outcome, reason, trace = "failed", _one_line(raised), self._traceback(raised)
+        self._own_path_first()
+        if error is not None and outcome == "done":
+            outcome, reason, trace = "failed", _one_line(error), self._traceback(error)
             _print_error(trace)
         _flush()
+        if os.getpid() != self.pid:  # a child that the cell forked and let run out of it
+            _finish()
+            os._exit(0)
         return self._hand_over(outcome, reason, trace, error, result, before)
+
+    def _own_path_first(self) -> None:
+        """Let no ``traceback.py`` beside the notebook shadow what the worker imports from now on."""
+        sys.path[:] = [*self.own_path, *sys.path]
 
     # ---- the cell's world
 

@@ -27,6 +27,8 @@ GRACE_SECONDS = 10.0
 """Between the KeyboardInterrupt of a cancel and SIGKILL."""
 LEFT_BEHIND_SECONDS = 2.0
 """Between SIGTERM and SIGKILL for processes that the cell left behind."""
+SELF_END_SECONDS = 0.3
+"""How long processes that the cell left behind may take to end by themselves."""
 EXIT_NOT_WRITTEN = 74
 """The child's exit code when it could not write its outcome (EX_IOERR of sysexits.h)."""
 
@@ -249,8 +251,14 @@ class Supervisor:
                 os.kill(pid, signal.SIGCONT)  # a stopped process would not see it
 
     def _end_descendants(self) -> str:
-        """End what the cell left running; return its names."""
-        left = descendants(self.me.pid)
+        """End what the cell left running; return its names.
+
+        Helpers that end by themselves when their parent has (multiprocessing's resource tracker) are given the time to.
+        """
+        patience = time.monotonic() + SELF_END_SECONDS
+        while (left := descendants(self.me.pid)) and time.monotonic() < patience:
+            self._sleep(0.01)
+            self._reap(-1)
         words = ", ".join(f"{command_name(pid)} ({pid})" for pid in left[:5]) + (", …" if len(left) > 5 else "")
         number, deadline = signal.SIGTERM, time.monotonic() + LEFT_BEHIND_SECONDS
         while left:

@@ -52,10 +52,10 @@ class ValueFile:
         words = explain.type_name(value), explain.detail(value), explain.shown(value)
         start = self._file.seek(0, os.SEEK_END)
 
-        def write() -> Payload:
+        def write(deep: bool) -> Payload:
             self._file.seek(start)
             self._file.truncate()
-            writer = PayloadWriter(self._file, self._buffers, self.namespace, offset=start)
+            writer = PayloadWriter(self._file, self._buffers, self.namespace, offset=start, deep=deep)
             writer.dump(value)
             return writer.close()
 
