@@ -27,17 +27,19 @@ class Frozen:
     if not TYPE_CHECKING:
 
         def __init__(self, *arguments, **named):
-            fields = dataclasses.fields(self)
+            fields = self.__dataclass_fields__
             if len(arguments) > len(fields):
                 raise TypeError(f"{type(self).__name__} takes {len(fields)} values, {len(arguments)} were given")
-            values = dict(zip((each.name for each in fields), arguments, strict=False))
-            for each in fields[len(arguments) :]:
-                if each.name in named:
-                    values[each.name] = named.pop(each.name)
+            values = dict(zip(fields, arguments, strict=False))
+            for name, each in fields.items():
+                if name in values:
+                    continue
+                if name in named:
+                    values[name] = named.pop(name)
                 elif each.default is not dataclasses.MISSING:
-                    values[each.name] = each.default
+                    values[name] = each.default
                 else:
-                    raise TypeError(f"{type(self).__name__} needs {each.name}")
+                    raise TypeError(f"{type(self).__name__} needs {name}")
             if named:
                 raise TypeError(f"{type(self).__name__} has no place for {', '.join(named)}")
             self.__dict__.update(values)
