@@ -97,7 +97,7 @@ CASES: list[tuple[str, Evidence, JobState, str]] = [
     ),
     (
         "a verdict on an older run says nothing",
-        replace(RUNNING, run=2, observed=Observed(1, NOW - 100, "failed", "x", "y"), observation=ALIVE),
+        replace(RUNNING, run=2, observed=Observed(1, NOW - 1, "failed", "x", "y"), observation=ALIVE),
         JobState.RUNNING,
         "",
     ),
