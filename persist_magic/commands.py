@@ -11,12 +11,12 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from .errors import NotPickled, PersistError, UsageError
-from .job import Job, clean, jobs, load
+from .errors import NotPickled, NotRestored, PersistError, UsageError
+from .job import Job, ended_jobs, jobs, load
 from .status import JobState
 from .views import table
 
@@ -53,7 +53,7 @@ def count(text: str) -> int:
     return int(text)
 
 
-def _found(names: Sequence[str]) -> list[Job]:
+def _found(names: Iterable[str]) -> list[Job]:
     """All jobs of the names, before anything is done to one of them."""
     return [load(name) for name in names]
 
@@ -140,7 +140,7 @@ def _show(words: argparse.Namespace) -> int:
     outcome = job.outcome()
     if outcome is not None and outcome.result is not None and outcome.result.type != "NoneType":
         lost = f" (not kept: {outcome.result.error})" if outcome.result.error else ""
-        print(f"\nresult{lost}\n{outcome.result.shown}")
+        print(table.harmless(f"\nresult{lost}\n{outcome.result.shown}"))
     return 1 if status.state in (JobState.FAILED, JobState.CANCELLED) else 0
 
 
@@ -180,17 +180,20 @@ def _clean(words: argparse.Namespace) -> int:
         raise UsageError("either names, or --done, --failed, --older")
     if not words.names and not words.done and not words.failed and words.older is None:
         raise UsageError("name the jobs to delete, or say --done, --failed or --older 7d")
-    deleted = []
     if words.names:
-        for job in _found(words.names):
-            job.cleanup()
-            deleted.append(job.name)
+        chosen = _found(dict.fromkeys(words.names))
+        for job in chosen:  # all of them, or none
+            job.require_ended("delete")
     else:
         states = {JobState.DONE} if words.done else set()
         states |= {JobState.FAILED, JobState.CANCELLED} if words.failed else set()
         every = {JobState.DONE, JobState.FAILED, JobState.CANCELLED}
-        deleted = clean(jobs(), frozenset(states or every), words.older or 0.0)
-    print(f"deleted {', '.join(deleted)}" if deleted else "nothing to delete")
+        chosen = ended_jobs(jobs(), frozenset(states or every), words.older or 0.0)
+    for job in chosen:
+        job.cleanup()
+        print(f"deleted {job.name}")
+    if not chosen:
+        print("nothing to delete")
     return 0
 
 
@@ -282,11 +285,14 @@ def fetch(
     kept = job.variables.describe()
     chosen = [name for name in kept if kept[name].payload is not None] if take_all else list(names)
     taken(chosen)
-    values = {name: job.variables[name] for name in chosen}
-    if take_all:
-        for name, value in kept.items():
-            if value.payload is None:
-                print(table.harmless(f"left out: {NotPickled(job.name, name, value.error, value.shown)}"))
+    values = {}
+    for name in kept if take_all else chosen:
+        try:
+            values[name] = job.variables[name]
+        except (NotPickled, NotRestored) as error:
+            if not take_all:
+                raise
+            print(table.harmless(f"left out: {error}"))
     return values
 
 

@@ -155,6 +155,17 @@ class NotPickled(PersistError):
         return f"{self.variable} of job {self.job} could not be kept: {self.reason}; it was {self.shown}"
 
 
+class NotRestored(PersistError):
+    """A value was written, but cannot be read in this process; ``__cause__`` is the error that unpickling it raised."""
+
+    def __init__(self, job: str, variable: str, reason: str) -> None:
+        super().__init__(job, variable, reason)
+        self.job, self.variable, self.reason = job, variable, reason
+
+    def __str__(self) -> str:
+        return f"{self.variable} of job {self.job} cannot be restored here: {self.reason}"
+
+
 class NameTaken(PersistError):
     """Fetching would overwrite names of the session."""
 

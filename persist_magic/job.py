@@ -6,6 +6,7 @@ question (files → backend → `status.resolve`). Magics, command line and view
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import os
 import sys
@@ -205,7 +206,7 @@ def submit(
                 older = Job(name, place.path)
                 if not replace:
                     return _attach(older, captured)
-                older._require_ended("replace")
+                older.require_ended("replace")
             settings = runner.reserve(final, settings)
             submitted = Submitted(time.time(), spec.user, spec.host, tuple(options), settings)
             write_new(work.run(1).submitted_path, submitted.to_bytes())
@@ -276,8 +277,10 @@ def _differences(spec: JobSpec, captured: Capture) -> Iterator[str]:
             yield f"{name} is no longer used"
         elif before.digest and after.digest and before.digest != after.digest:
             what = [f"{each.type} {each.detail}".strip() for each in (before, after)]
-            doubt = ", or holds a large set, whose order differs between sessions" if after.digest.startswith("~") else ""
-            yield f"{name} changed{f' ({what[0]} → {what[1]})' if what[0] != what[1] else doubt}"
+            if what[0] != what[1]:
+                yield f"{name} changed ({what[0]} → {what[1]})"
+            else:  # large data has a digest that also depends on what stands before it, and on the order of sets
+                yield f"{name} {'may have' if after.digest.startswith('~') else ''} changed".replace("  ", " ")
 
 
 # ---------------------------------------------------------------- finding
@@ -460,7 +463,8 @@ class Job:
         """The state after the backend's word; the files are read again, since the run may have ended meanwhile."""
         evidence = self._evidence(observation)
         status = resolve(evidence)
-        if status.state.ended and evidence.ended is None and evidence.observed is None:
+        known = evidence.observed is not None and evidence.observed.run == status.run
+        if status.state.ended and evidence.ended is None and not known:
             observed = Observed(status.run, status.seen, status.state.value, status.reason, status.source, status.note)
             try:
                 write_atomic(self.directory.observed_path, observed.to_bytes(), sync=False)
@@ -651,14 +655,17 @@ class Job:
         run = self._run()
         path = run.stderr_path if err else run.stdout_path
         offset = _tail_offset(path, tail)
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
         pause = pauses()
         while True:
             over = self.status().state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.EMPTY)
             while part := _read_part(path, offset):
                 offset += len(part)
                 pause = pauses()
-                yield part.decode("utf-8", "replace")
+                yield decoder.decode(part)
             if over:
+                if rest := decoder.decode(b"", final=True):
+                    yield rest
                 return
             time.sleep(min(0.2, next(pause)))
 
@@ -702,7 +709,7 @@ class Job:
         spec = self.spec()
         runner = get_backend(spec.backend)
         with self._root.lock(), told("rerun job", self.directory.path):
-            self._require_ended("rerun")
+            self.require_ended("rerun")
             self.directory.check_trusted(self.directory.script_path)
             last = self._run()
             if options is None:
@@ -729,10 +736,11 @@ class Job:
             If the job is queued or running.
         """
         with self._root.lock():
-            self._require_ended("delete")
+            self.require_ended("delete")
             self._root.delete(self.directory)
 
-    def _require_ended(self, action: str) -> None:
+    def require_ended(self, action: str) -> None:
+        """Raise JobLives if the job is queued or running; `action` says what was going to be done."""
         status = self.status()
         if not status.state.ended and status.state is not JobState.EMPTY:
             raise JobLives(self.name, action, status.describe(time.time()))
@@ -744,15 +752,15 @@ class Job:
             return f"<Job {self.name}: {error}>"
 
 
-def clean(of: Iterable[Job], states: frozenset[JobState], older: float = 0.0) -> list[str]:
-    """Delete the jobs that are in one of the states and ended at least `older` seconds ago; return their names."""
+def ended_jobs(of: Iterable[Job], states: frozenset[JobState], older: float = 0.0) -> list[Job]:
+    """Return those jobs that are in one of the states and ended at least `older` seconds ago."""
     chosen = list(of)
-    deleted = []
-    for job, status in zip(chosen, statuses(chosen), strict=True):
-        if isinstance(status, Status) and status.state in states and time.time() - status.seen >= older:
-            job.cleanup()
-            deleted.append(job.name)
-    return deleted
+    now = time.time()
+    return [
+        job
+        for job, status in zip(chosen, statuses(chosen), strict=True)
+        if isinstance(status, Status) and status.state in states and now - status.seen >= older
+    ]
 
 
 # ---------------------------------------------------------------- logs

@@ -12,6 +12,7 @@ import inspect
 import os
 import shlex
 import time
+import types
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -228,7 +229,8 @@ class PersistMagics(Magics):
 
     def _bring(self, job: Job, words: Any) -> None:
         def check(names: list[str]) -> None:
-            taken = tuple(name for name in names if name in self._session.user_ns)
+            have = self._session.user_ns
+            taken = tuple(name for name in names if name in have and not isinstance(have[name], types.ModuleType))
             if taken and not words.overwrite:
                 raise NameTaken(job.name, taken)
 

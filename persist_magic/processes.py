@@ -7,6 +7,7 @@ Knows nothing of jobs.
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 
@@ -26,6 +27,7 @@ def _read(path: str) -> str:
         return ""
 
 
+@functools.cache
 def boot_id() -> str:
     """Return what changes with every boot: Linux's random boot id, elsewhere the boot time."""
     if _LINUX and (found := _read("/proc/sys/kernel/random/boot_id").strip()):
@@ -95,10 +97,8 @@ class ProcessId(Frozen):
 
     def state(self) -> str:
         """Return "alive", "stopped", "gone", "rebooted" (gone by its machine's reboot) or "unknown" (not visible here)."""
-        if self.host != os.uname().nodename:
-            return UNKNOWN
-        if self.boot_id != boot_id():
-            return REBOOTED
+        if self.boot_id != boot_id():  # another kernel, or this one's earlier life; a host's name may change meanwhile
+            return REBOOTED if self.host == os.uname().nodename else UNKNOWN
         if self.pid_namespace != pid_namespace():
             return UNKNOWN
         stat = _stat(self.pid)

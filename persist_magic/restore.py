@@ -24,7 +24,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 
-from .errors import Damaged, VersionSkew
+from .errors import Damaged, NotRestored, VersionSkew
 from .store import JobDirectory, Payload, buffers_path
 
 TYPE_CHECKING = False
@@ -354,9 +354,12 @@ def load_value(directory: JobDirectory, path: str, payload: Payload, what: str) 
     token = _keep_names.set(True)
     try:
         with open_payload(directory, path, payload, what) as load:
-            load()
-            value = load()
-            register_sources(load())
+            try:
+                load()
+                value = load()
+                register_sources(load())
+            except Exception as error:
+                raise NotRestored(directory.name, what, f"{type(error).__name__}: {error}") from error
             return value
     finally:
         _keep_names.reset(token)

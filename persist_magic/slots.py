@@ -15,6 +15,7 @@ import os
 import time
 from dataclasses import asdict
 
+from .errors import PersistError
 from .processes import GONE, REBOOTED, ProcessId
 from .records import Frozen, frozen
 from .store import Root, write_atomic, write_new
@@ -77,24 +78,30 @@ class Slots:
             os.unlink(os.path.join(self._path, name))
 
     def before(self, name: str) -> int:
-        """Return how many live jobs stand before a ticket."""
-        return sum(1 for ticket in self._live() if ticket.name < name)
+        """Return how many tickets stand before one; of the dead some may still be among them."""
+        return sum(1 for entry in self._entries() if entry < name)
 
     def try_start(self, name: str, process: ProcessId, slots: int) -> bool:
         """Start if there is room; false means wait and ask again."""
-        if self.before(name) >= slots:
-            return False
+        live = 0
+        for entry in self._entries():  # who is far behind need not know who else is
+            if entry >= name:
+                break
+            live += self._read(entry) is not None
+            if live >= slots:
+                return False
         with self._root.lock(os.path.join(".slots", ".lock")):
-            live = self._live()
-            if sum(1 for ticket in live if ticket.name != name and (ticket.started or ticket.name < name)) >= slots:
+            others = [ticket for entry in self._entries() if entry != name and (ticket := self._read(entry)) is not None]
+            if sum(1 for ticket in others if ticket.started or ticket.name < name) >= slots:
                 return False
             self.claim(name, process, started=True)
             return True
 
-    def _live(self) -> list[Ticket]:
-        with contextlib.suppress(FileNotFoundError):
-            return [ticket for entry in sorted(os.listdir(self._path)) if (ticket := self._read(entry)) is not None]
-        return []
+    def _entries(self) -> list[str]:
+        try:
+            return sorted(entry for entry in os.listdir(self._path) if entry[:1].isdigit())
+        except FileNotFoundError:
+            return []
 
     def _read(self, name: str) -> Ticket | None:
         """A ticket that still counts; one that does not is removed."""
@@ -108,8 +115,18 @@ class Slots:
             return None
         except (OSError, ValueError, TypeError):  # no ticket: a temporary file, or damaged
             return None
-        starting = process is None and 0 <= time.time() - drawn < UNCLAIMED_SECONDS
+        starting = process is None and 0 <= time.time() - drawn < UNCLAIMED_SECONDS and not self._died(name, drawn)
         if starting or (process is not None and process.state() not in (GONE, REBOOTED)):
             return Ticket(name, process, bool(values.get("started")))
         self.release(name)
         return None
+
+    def _died(self, name: str, drawn: float) -> bool:
+        """Whether the supervisor of an unclaimed ticket was launched and ended before it could claim it."""
+        try:
+            handle = self._root.directory(name.partition("-")[2]).handle()
+        except PersistError:
+            return False
+        if handle is None or handle.time < drawn or handle.process is None:
+            return False
+        return handle.process.state() in (GONE, REBOOTED)

@@ -9,10 +9,7 @@ import enum
 from dataclasses import replace
 
 from .records import Frozen, frozen
-from .store import CancelRequest, Ended, Handle, Observed, Outcome, Started
-
-HEARTBEAT_SECONDS = 5.0
-"""How often a supervisor touches its heartbeat."""
+from .store import HEARTBEAT_SECONDS, CancelRequest, Ended, Handle, Observed, Outcome, Started
 
 FRESH_SECONDS = 6 * HEARTBEAT_SECONDS
 """A heartbeat younger than this proves that the run lives; file servers cache attributes for up to a minute's part."""

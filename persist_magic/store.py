@@ -21,7 +21,7 @@ import stat
 import time
 from collections.abc import Iterator
 
-from .errors import Damaged, InvalidName, JobExists, StoreError, UnsafePath, VersionSkew
+from .errors import Damaged, InvalidName, JobExists, PersistError, StoreError, UnsafePath, VersionSkew
 from .processes import ProcessId
 from .records import Frozen, frozen
 
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     R = TypeVar("R", bound="Record")
     D = TypeVar("D")
+
+HEARTBEAT_SECONDS = 5.0
+"""How often a supervisor touches its heartbeat."""
 
 FORMAT = 1
 """Version of the layout and of the records."""
@@ -583,7 +586,15 @@ class JobDirectory:
         return self.read(Handle, self.handle_path)
 
     def cancel_request(self) -> CancelRequest | None:
-        return self.read(CancelRequest, self.cancel_path)
+        """Return the wish to stop the job; a file that is no record, made by ``touch cancel``, is such a wish too."""
+        try:
+            return self.read(CancelRequest, self.cancel_path)
+        except PersistError:
+            try:
+                made = os.lstat(self.cancel_path).st_mtime
+            except OSError:
+                return None
+            return CancelRequest(made, "somebody", "", False)
 
     def observed(self) -> Observed | None:
         return self.read(Observed, self.observed_path)
@@ -667,7 +678,10 @@ class Root:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = os.path.abspath(os.path.expanduser(path))
+        try:
+            self.path = os.path.abspath(os.path.expanduser(path))
+        except FileNotFoundError:
+            raise StoreError("find the root", path, "the present directory has been deleted; change to another") from None
 
     def prepare(self) -> None:
         """Make the root if it is not there, with mode 0700, and check it.
@@ -777,7 +791,8 @@ class Root:
         final = self.directory(work.name)
         sync_directory(work.run(1).path)
         sync_directory(work.path)
-        if replace and os.path.lexists(final.path):
+        if replace and final.exists():
+            self._check_marker(final)
             self._swap(work.path, final)
         else:
             try:
@@ -805,7 +820,18 @@ class Root:
         """Delete a directory under a name that says so, in case the deletion is interrupted."""
         doomed = os.path.join(self.path, f"{_DOOMED}{os.urandom(8).hex()}")
         os.rename(path, doomed)
-        _remove_tree(doomed)
+        _remove_tree(doomed, ignore_errors=True)  # what resists is tidied later
+
+    @staticmethod
+    def _check_marker(directory: JobDirectory) -> None:
+        """Raise Damaged unless a readable job.json says that the directory is a job of this name."""
+        advice = f"what is not certainly a job is not deleted; delete {directory.path} by hand"
+        try:
+            name = directory.spec().name
+        except Damaged as error:
+            raise Damaged(error.job, error.what, f"{error.why}; {advice}") from None
+        if name != directory.name:
+            raise Damaged(directory.name, "job.json", f"it belongs to job {name}; {advice}")
 
     def delete(self, directory: JobDirectory) -> None:
         """Delete a job directory. The caller holds the lock and knows that the job does not live.
@@ -817,8 +843,7 @@ class Root:
         StoreError
             If the file system refuses.
         """
-        if directory.spec().name != directory.name:
-            raise Damaged(directory.name, "job.json", "it belongs to another name; delete the directory by hand")
+        self._check_marker(directory)
         with told("delete", directory.path):
             self._discard(directory.path)
             sync_directory(self.path)

@@ -376,6 +376,137 @@ threading.Thread(target=lambda: (time.sleep(0.1), open({str(marker)!r}, 'a').wri
     assert marker.read_text() == "thread atexit"
 
 
+# ---------------------------------------------------------------- awkward cells
+
+
+AWKWARD = [
+    (
+        "an exception whose str raises",
+        "kept = 1\nclass Bad(Exception):\n    def __str__(self): raise RuntimeError\nraise Bad",
+        "failed",
+        "Bad (its str() raised RuntimeError)",
+    ),
+    (
+        "a group of exceptions",
+        "kept = 1\nraise ExceptionGroup('several', [ValueError(1), KeyError(2)])"
+        if sys.version_info >= (3, 11)
+        else "kept = 1\nraise ValueError('several (2 sub-exceptions)')",
+        "failed",
+        None,
+    ),
+    ("endless recursion", "kept = 1\ndef f(): return f()\nf()", "failed", None),
+    (
+        "a class property that raises",
+        "kept = 1\nclass P:\n    __class__ = property(lambda self: 1 / 0)\np = P()",
+        "done",
+        "",
+    ),
+    ("a repr that exits", "kept = 1\nclass P:\n    def __repr__(self): raise SystemExit\np = P()", "done", ""),
+    (
+        "a value whose file is gone",
+        "kept = 1\nclass P:\n    def __getstate__(self): raise FileNotFoundError('data.csv')\np = P()",
+        "done",
+        "",
+    ),
+    ("standard streams closed by number", "kept = 1\nimport os\nfor fd in (0, 1, 2): os.close(fd)", "done", ""),
+    (
+        "stdout replaced",
+        "kept = 1\nimport sys, io\nprint('first', end='')\nsys.stdout = io.StringIO()\nprint('second')",
+        "done",
+        "",
+    ),
+    ("a lone surrogate", "kept = 1\nraise ValueError('bad \\udce9')", "failed", "ValueError: bad \udce9"),
+    ("another directory", "kept = 1\nimport os\nos.chdir('/')\nos.umask(0)", "done", ""),
+    ("another session of processes", "kept = 1\nimport os\nif os.getpgrp() != os.getpid(): os.setsid()", "done", ""),
+    (
+        "signals of its own",
+        "kept = 1\nimport signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)",
+        "done",
+        "",
+    ),
+    ("a loop of its own", "import asyncio\nasync def f(): return 1\nkept = asyncio.run(f())", "done", ""),
+    ("names that are not ASCII", "größe = 2\nkept = eval('größe - 1')", "done", ""),
+    ("tabs and line ends of another system", "if True:\r\n\tkept = 1\r\n", "done", ""),
+    ("a long sum", "kept = " + " + ".join(["0"] * 600) + " + 1", "done", ""),
+    (
+        "many branches",
+        "kept = 0\nif kept == 1: pass\n" + "".join(f"elif kept == {i}: pass\n" for i in range(2, 300)) + "else: kept = 1",
+        "done",
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(("cell", "state", "reason"), [case[1:] for case in AWKWARD], ids=[case[0] for case in AWKWARD])
+def test_an_awkward_cell_is_told_truly_and_loses_only_what_is_awkward(
+    session: Session, cell: str, state: str, reason: str | None
+) -> None:
+    job = session.persist("awkward", cell)
+    status = job.wait(60)
+    assert status.state.value == state
+    assert reason is None or status.reason == reason
+    assert job.variables["kept"] == 1
+
+
+def test_output_before_stdout_was_replaced_is_kept(session: Session) -> None:
+    job = session.persist("replaced", "import sys, io\nprint('first', end='')\nsys.stdout = io.StringIO()")
+    job.wait(60)
+    assert job.stdout() == "first"
+
+
+def test_a_name_that_the_cell_deletes_is_no_variable(session: Session) -> None:
+    session.run("x, y = None, [1]")
+    job = session.persist("del", "del x, y\n42")
+    assert job.fetch(60) == 42
+    assert dict(job.variables) == {}
+
+
+def test_one_change_does_not_make_the_rest_changed(session: Session) -> None:
+    session.run("alist = ['a']\nwords = [f'word{i}' for i in range(9000)]\nzdict = {f'key{i}': i for i in range(3000)}")
+    job = session.persist("one", "alist.append('q')\nlen(words) + len(zdict)")
+    assert job.fetch(60) == 12_000
+    assert list(job.variables) == ["alist"]
+    session.run("alist.append('mine')")
+    with pytest.raises(JobExists) as caught:
+        session.persist("one", "alist.append('q')\nlen(words) + len(zdict)")
+    assert caught.value.differences == ("alist changed (list len 1 → list len 2)",)
+
+
+def test_deeply_nested_data_that_was_only_read_is_no_variable(session: Session) -> None:
+    session.run("deep = []\nfor _ in range(3000): deep = [deep]")
+    job = session.persist("deep", "n, at = 0, deep\nwhile at: n, at = n + 1, at[0]\nn")
+    assert job.fetch(60) == 3000
+    assert sorted(job.variables) == ["at", "n"]
+
+
+def test_a_forked_childs_exit_code_is_its_own(session: Session) -> None:
+    cell = "import os, sys\npid = os.fork()\nif pid == 0: sys.exit(3)\nos.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])"
+    assert session.persist("exit", cell).fetch(60) == 3
+
+
+def test_forked_children_end_by_sigterm_as_in_the_session(session: Session) -> None:
+    cell = "import multiprocessing, time\np = multiprocessing.get_context('fork').Process(target=time.sleep, args=(1000,))\np.start(); p.terminate(); p.join()\np.exitcode"
+    job = session.persist("sigterm", cell)
+    assert job.fetch(60) == -15
+    assert job.stderr() == ""
+
+
+def test_a_value_that_its_own_methods_refuse_at_capture_is_named(session: Session) -> None:
+    session.run("class P:\n    def __getstate__(self): raise FileNotFoundError('data.csv')\nbox = [P()]")
+    with pytest.raises(Unpicklable, match=r"box\[0\]: data.csv"):
+        session.persist("box", "box")
+
+
+def test_a_deleted_directory_is_told(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(persist_magic.PersistError, match="directory has been deleted; change to another"):
+        session.persist("nowhere", "1")
+    monkeypatch.chdir(tmp_path)
+
+
 # ---------------------------------------------------------------- cancel
 
 
@@ -390,6 +521,29 @@ def test_cancel_lets_finally_run(session: Session, marker: Path) -> None:
     assert job.variables["kept"] == 1
     with pytest.raises(JobCancelled, match="%persist_rerun cancelme runs it again"):
         job.fetch()
+
+
+def test_cancel_lets_the_finally_of_an_awaiting_cell_run(session: Session) -> None:
+    cell = "import asyncio\nprint('in')\ntry:\n    await asyncio.sleep(1000)\nfinally:\n    await asyncio.sleep(0.01)\n    print('cleaned')"
+    job = session.persist("awaiting", cell)
+    wait_until(lambda: job.stdout() == "in\n", "the cell")
+    job.cancel()
+    assert job.wait(60).state is JobState.CANCELLED
+    assert job.stdout() == "in\ncleaned\n"
+
+
+def test_touching_the_cancel_file_is_a_cancel(session: Session, marker: Path) -> None:
+    job = session.persist("touched", WAIT_FOR.format(path=str(marker)))
+    started_pids(job)
+    (job.path / "cancel").touch()
+    assert job.wait(60).state is JobState.CANCELLED
+
+
+def test_a_job_cancelled_as_soon_as_it_was_submitted_gives_its_slot_back(session: Session) -> None:
+    first = session.persist("first", "import time; time.sleep(1000)", options=["--slots", "1"])
+    first.cancel(force=True)
+    assert session.persist("second", "2", options=["--slots", "1"]).fetch(30) == 2
+    assert first.wait(30).state is JobState.CANCELLED
 
 
 def test_forced_cancel_ends_a_cell_that_will_not_and_every_descendant(session: Session, marker: Path) -> None:
@@ -527,7 +681,7 @@ def test_a_job_of_another_host_is_shown_by_its_heartbeat_and_cancelled_through_t
 ) -> None:
     job = session.persist("remote", WAIT_FOR.format(path=str(marker)))
     started_pids(job)
-    _moved(job, host="node17")
+    _moved(job, host="node17", boot_id="of-node17")
     status = job.status()
     assert (status.state, status.source) == (JobState.RUNNING, "heartbeat")
     beat = job.path / "run-1" / "heartbeat"
@@ -571,6 +725,31 @@ def test_a_job_runs_by_hand_as_the_next_run(session: Session) -> None:
     subprocess.run(["sh", str(job.path / "job.sh")], check=True, env=environment(HAND="yes"))
     assert job.directory.runs() == [1, 2]
     assert job.fetch(60) == "yes"
+
+
+def test_a_cancelled_job_runs_by_hand(session: Session, marker: Path) -> None:
+    job = session.persist("byhand", WAIT_FOR.format(path=str(marker)) + "'ran'")
+    wait_until(lambda: running(job), "the job")
+    job.cancel()
+    job.wait(60)
+    marker.touch()
+    wait_until(
+        lambda: subprocess.run(["sh", str(job.path / "job.sh")], env=environment(), check=False).returncode == 0, "the run"
+    )
+    assert job.fetch(60) == "ran"
+
+
+def test_a_queued_job_is_not_run_by_hand_too(session: Session, marker: Path) -> None:
+    first = session.persist("first", WAIT_FOR.format(path=str(marker)), options=["--slots", "1"])
+    queued = session.persist("queued", "1", options=["--slots", "1"])
+    wait_until(lambda: queued.status().reason == "waiting for a slot, 1 before it", "the queue")
+    done = subprocess.run(
+        ["sh", str(queued.path / "job.sh")], env=environment(), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "run 1 of queued is queued" in done.stderr
+    marker.touch()
+    assert (first.wait(60).state, queued.fetch(60)) == (JobState.DONE, 1)
 
 
 def test_info_tells_what_ps_would(session: Session, marker: Path) -> None:

@@ -174,8 +174,9 @@ def test_foreign_directories_are_left_alone(session: Session) -> None:
     from persist_magic.job import jobs
 
     assert [job.name for job in jobs(session.root)] == ["mine"]
-    with pytest.raises(JobExists, match="not a job of persist_magic"):
-        session.persist("theirs", "1", replace=False)
+    for replace in (False, True):
+        with pytest.raises(JobExists, match="not a job of persist_magic"):
+            session.persist("theirs", "1", replace=replace)
     assert (foreign / "precious.txt").read_text() == "x"
     assert not [entry for entry in os.listdir(session.root) if entry.startswith(".new")]
 

@@ -44,7 +44,9 @@ class LocalBackend(Configurable):
 
     name = "local"
     slots = Integer(
-        0, min=0, help="How many local jobs of one root run at once; 0 means the number of cores. The others wait."
+        0,
+        min=0,
+        help="How many local jobs of one root run at once on a machine; 0: the number of cores. The others wait.",
     ).tag(config=True)
 
     def settings(self, options: Sequence[str]) -> dict[str, Any]:
@@ -56,7 +58,7 @@ class LocalBackend(Configurable):
             raise BackendError("local", "--slots takes a number from 1 on")
         if not 0 <= chosen.nice <= 19:
             raise BackendError("local", "--nice takes a number from 0 to 19")
-        return {"slots": chosen.slots or self.slots or os.cpu_count() or 1, "nice": chosen.nice}
+        return {"slots": chosen.slots or self.slots or _cores(), "nice": chosen.nice}
 
     def script(self, directory: JobDirectory, spec: JobSpec) -> str:
         lines = [
@@ -81,23 +83,27 @@ class LocalBackend(Configurable):
             _slots(directory).release(str(settings["ticket"]))
             raise BackendError(self.name, f"job {directory.name} was not started: {error}") from error
         handle = Handle(self.name, run.number, time.time(), f"pid {pid}", ProcessId.of(pid))
-        with told("write", directory.handle_path):
+        with contextlib.suppress(OSError):  # the worker writes it too
             write_atomic(directory.handle_path, handle.to_bytes(), sync=False)
         return handle
 
     @staticmethod
     def _launch(directory: JobDirectory) -> int:
-        launcher = subprocess.run(
+        launcher = subprocess.Popen(
             ["/bin/sh", "-c", _LAUNCHER, "sh", directory.launch_log_path, "/bin/sh", directory.script_path],
             cwd=directory.path,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            timeout=_LAUNCH_SECONDS,
-            check=True,
         )
-        return int(launcher.stdout)
+        # the pid's line, not the end of the pipe: that comes only when the background job has replaced its stdout
+        assert launcher.stdout is not None
+        with launcher.stdout:
+            line = launcher.stdout.readline()
+        if launcher.wait(_LAUNCH_SECONDS) != 0 or not line.strip().isdigit():
+            raise subprocess.SubprocessError(f"sh ended with exit code {launcher.returncode}")
+        return int(line)
 
     def poll(self, queries: Sequence[Query]) -> list[Observation]:
         return [_observe(query) for query in queries]
@@ -146,6 +152,13 @@ class LocalBackend(Configurable):
             "threads": sum(each["num_threads"] or 0 for each in members),
             "command": shlex.join(members[0]["cmdline"] or []),
         }
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _slots(directory: JobDirectory) -> Slots:

@@ -10,6 +10,7 @@ import ast
 import contextlib
 import hashlib
 import os
+import sys
 import types
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from typing import Any
 from ..errors import CaptureError, MissingNames, Unpicklable
 from ..store import CapturedName, Payload
 from . import explain, names
-from .pickler import BufferFile, PayloadWriter, code_globals, deeply, importable, write_names
+from .explain import is_a
+from .pickler import BufferFile, CannotPickle, PayloadWriter, code_globals, deeply, importable, write_names
 
 CALL = "__persist_call__"
 """The global through which a persisted function and its arguments reach the worker."""
@@ -26,6 +28,8 @@ CALL = "__persist_call__"
 _SYSTEM_NAMES = frozenset(
     {"__name__", "__doc__", "__builtins__", "__builtin__", "__package__", "__loader__", "__spec__", "__annotations__"}
 )
+_LARGE_CONTAINER = 8192
+"""sys.getsizeof of a container, itself alone, from which on its elements are likely to be no longer small; bytes."""
 _SHELL_NAMES = frozenset({"get_ipython", "exit", "quit", "open", "display"})
 
 
@@ -151,9 +155,8 @@ def capture(
 
     try:
         written, payload = deeply(write)
-    except OSError:
-        raise
-    except Exception as error:
+    except (CannotPickle, RecursionError) as failure:
+        error = failure.error if isinstance(failure, CannotPickle) else failure
         raise _explained(job, error, items, namespace) from error
     captured = tuple(_describe(name, namespace, call, *facts) for name, facts in written.items())
     cell_digest = _digest(source.kind, source.code.strip(), str(source.future_flags))
@@ -166,8 +169,8 @@ def _needs(job: str, source: Source, known: Collection[str]) -> names.Needs:
     code = "\n" + source.code
     try:
         compile(code, "<cell>", "exec", source.future_flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-        return names.needed_names(code, known, source.future_flags)
-    except (SyntaxError, ValueError) as error:
+        return deeply(lambda deep: names.needed_names(code, known, source.future_flags))
+    except (SyntaxError, ValueError, RecursionError) as error:
         where = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
         raise CaptureError(f"job {job} not submitted: the cell is no valid Python, {where}") from None
 
@@ -175,13 +178,16 @@ def _needs(job: str, source: Source, known: Collection[str]) -> names.Needs:
 def _rank(name: str, value: Any) -> tuple[int, str]:
     """Functions last: what stands in the stream before the functions that use it has a size and a digest of its own.
 
-    Modules first: functions of a module made at run time must find it.
+    Modules first: functions of a module made at run time must find it. Then large data, whose digest depends on what stands
+    before it.
     """
-    if isinstance(value, types.ModuleType):
+    if is_a(value, types.ModuleType):
         return 0, name
-    if isinstance(value, (types.FunctionType, type)):
+    if is_a(value, (types.FunctionType, type)):
+        return 4, name
+    if type(value).__module__ == "__main__":
         return 3, name
-    return 2 if type(value).__module__ == "__main__" else 1, name
+    return 1 if sys.getsizeof(value) > _LARGE_CONTAINER else 2, name
 
 
 def _data_of_functions(names: Iterable[str], call: Any, namespace: dict[str, Any]) -> dict[str, str]:
@@ -198,16 +204,16 @@ def _data_of_functions(names: Iterable[str], call: Any, namespace: dict[str, Any
         if id(value) in seen:
             continue
         seen.add(id(value))
-        if isinstance(value, type):
+        if is_a(value, type):
             if not importable(value):
                 waiting += [each for each in vars(value).values() if isinstance(each, types.FunctionType)]
-        elif not isinstance(value, types.FunctionType):
+        elif not is_a(value, types.FunctionType):
             waiting.append(type(value))
         elif value.__globals__ is namespace:
             for name in code_globals(value.__code__):
                 if name in namespace:
                     used = namespace[name]
-                    if not isinstance(used, (types.FunctionType, types.ModuleType, type)):
+                    if not is_a(used, (types.FunctionType, types.ModuleType, type)):
                         found.setdefault(name, f"{value.__qualname__}()")
                     waiting.append(used)
     return found
@@ -215,12 +221,15 @@ def _data_of_functions(names: Iterable[str], call: Any, namespace: dict[str, Any
 
 def _provided_names(namespace: dict[str, Any]) -> set[str]:
     """Names that the worker has of its own: what Python puts into every module, and IPython into its session."""
-    shell = {
-        name
-        for name in _SHELL_NAMES & namespace.keys()
-        if str(getattr(namespace[name], "__module__", "")).startswith(("IPython", "ipykernel"))
-    }
+    shell = {name for name in _SHELL_NAMES & namespace.keys() if _home(namespace[name]).startswith(("IPython", "ipykernel"))}
     return set(_SYSTEM_NAMES) | shell
+
+
+def _home(function: Any) -> str:
+    """The module whose globals a function uses; it may wrap another's name (IPython's ``open`` says that it is io's)."""
+    namespace = getattr(function, "__globals__", None)
+    found = namespace.get("__name__") if isinstance(namespace, dict) else getattr(function, "__module__", "")
+    return str(found)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ import os
 import sys
 from dataclasses import dataclass
 
+from ..errors import CaptureError
+
 CARRIED = ("PYTHONPATH",)
 """Variables that job.sh unsets, so that nothing in them can keep the worker from starting; the cell gets them back.
 
@@ -43,7 +45,10 @@ class Environment:
 
 def record() -> Environment:
     """Return the environment of this process."""
-    cwd = os.getcwd()
+    try:
+        cwd = os.getcwd()
+    except FileNotFoundError:
+        raise CaptureError("the session's directory has been deleted; change to another, where the job is to run") from None
     return Environment(
         cwd=cwd,
         sys_path=tuple(dict.fromkeys(os.path.abspath(entry) if entry else cwd for entry in map(os.fspath, sys.path))),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
+from collections import deque
 
 from .pickler import ATOMS, PythonPickler, Reducer, code_globals, home_of
 
@@ -19,13 +20,24 @@ if TYPE_CHECKING:
 _ARRAY_LIBRARIES = frozenset(
     {"numpy", "pandas", "torch", "jax", "jaxlib", "xarray", "polars", "cupy", "scipy", "tensorflow", "dask"}
 )
+_CONTAINERS = (list, tuple, dict, set, frozenset, deque, str, bytes, bytearray, int)
 _SHOWN = 200
 _MANY = 50
 
 
+def is_a(value: object, kinds: type | tuple[type, ...]) -> bool:
+    """As isinstance, but without asking a property ``__class__``, which an object of the session may have."""
+    return issubclass(type(value), kinds)
+
+
+def words(value: object) -> tuple[str, str, str]:
+    """Return type, detail and repr of a value, whatever its class does when it is looked at."""
+    return type_name(value), detail(value), shown(value)
+
+
 def type_name(value: object) -> str:
     """Return the type as people name it: "DataFrame", "function", "module"."""
-    return "class" if isinstance(value, type) else type(value).__qualname__
+    return "class" if is_a(value, type) else type(value).__qualname__
 
 
 def detail(value: Any) -> str:
@@ -38,27 +50,30 @@ def detail(value: Any) -> str:
             return f"{tuple(shape)} {dtype}" if dtype is not None else f"{tuple(shape)}"
     if kind in (list, tuple, dict, set, frozenset, str, bytes, bytearray):
         return f"len {len(value)}"
-    return value.__name__ if isinstance(value, types.ModuleType) else ""
+    return value.__name__ if is_a(value, types.ModuleType) else ""
 
 
 def shown(value: object) -> str:
     """Return the value's repr on one line, cut at 200 characters, or what its repr raised."""
     try:
-        text = repr(value) if _is_small(value) else _short_repr(value)
-    except Exception as error:  # noqa: BLE001  a user's __repr__ may raise anything
+        text = _short_repr(value) if is_a(value, _CONTAINERS) else repr(value)
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except BaseException as error:  # noqa: BLE001  a user's __repr__ may raise anything
         return f"<{type(value).__qualname__} object, its repr raised {type(error).__name__}>"
     text = " ".join(text.split())
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
 
 
 def _short_repr(value: object) -> str:
+    """The repr; of containers, at any depth, only the first elements."""
     import reprlib
 
-    return reprlib.repr(value)
-
-
-def _is_small(value: object) -> bool:
-    return not isinstance(value, (list, tuple, dict, set, frozenset, str, bytes)) or len(value) <= _MANY
+    short = reprlib.Repr()
+    short.maxlevel = 6
+    short.maxlist = short.maxtuple = short.maxset = short.maxfrozenset = short.maxdeque = short.maxdict = _MANY
+    short.maxstring = short.maxlong = short.maxother = _SHOWN
+    return short.repr(value)
 
 
 def size(count: int) -> str:
@@ -124,7 +139,11 @@ def find_culprit(name: str, value: Any, namespace: dict[str, Any]) -> tuple[str,
     try:
         pickler.dump(value)
     except Exception as error:  # noqa: BLE001  a user's __reduce__ may raise anything; the words are what is wanted
-        return path_of(name, pickler.stack), reason_of(error)
+        try:
+            path = path_of(name, pickler.stack)
+        except Exception:  # noqa: BLE001  an object on the way raises when it is looked at
+            path = name
+        return path, reason_of(error)
     finally:
         sys.setrecursionlimit(limit)
     return None

@@ -35,7 +35,7 @@ _BINDING_MAGICS = frozenset({"run", "pylab", "load_ext", "store", "R", "cython",
 
 _EVALUATING_METHODS = frozenset({"ev", "ex", "run_cell"})
 _SHELL_METHODS = frozenset({"system", "getoutput", "getoutput_", "sx"})
-_PROVIDED = frozenset({"__name__", "__doc__", "__builtins__", "get_ipython", "display"})
+_PROVIDED = frozenset({"__name__", "__doc__", "__builtins__", "get_ipython", "display", "exit", "quit"})
 """What every worker has."""
 
 
@@ -113,7 +113,7 @@ def expansion_names(text: str) -> list[str]:
         walk = _Walk(())
         walk.expression(tree.body, frozenset())
         names.update(walk.reads)
-    names.update(dict.fromkeys(re.findall(r"\$([A-Za-z_]\w*)", unescaped)))
+    names.update(dict.fromkeys(re.findall(r"\$([^\W\d]\w*)", unescaped)))
     return list(names)
 
 

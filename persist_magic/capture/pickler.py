@@ -15,6 +15,7 @@ import _thread
 import abc
 import builtins
 import collections
+import contextlib
 import copyreg
 import enum
 import functools
@@ -49,7 +50,7 @@ _DEEP_STACK = 512 << 20
 _DEEP_RECURSION = 1_000_000
 TAKES_CODE = frozenset({"eval", "exec", "query", "evaluate", "format_map", "sql", "ols", "dmatrix", "dmatrices"})
 """Functions and methods that are given Python, or names, in a string."""
-IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
+IDENTIFIER = re.compile(r"[^\W\d]\w*")
 SMALL_BUFFER = 1 << 16
 """Buffers below this many bytes stay in the stream."""
 SMALL_CANONICAL, LARGEST_CANONICAL = 1 << 14, 1 << 17
@@ -552,6 +553,30 @@ class Reducer:
         return reduce
 
 
+class CannotPickle(Exception):
+    """Pickling an object failed; `error` says why. An OSError is the disk's, never the object's."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+class _DiskError(Exception):
+    """Carries the disk's OSError through the pickler, where an object's own methods may raise OSErrors too."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+@contextlib.contextmanager
+def _on_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _DiskError(error) from None
+
+
 class _CPickler(pickle.Pickler):
     """The C pickler, asking a Reducer first."""
 
@@ -638,7 +663,8 @@ class BufferFile:
         key = _address(raw) or -len(self._held), raw.nbytes
         place = self._places.get(key)
         if place is None:
-            place = self._places[key] = self._write(raw)
+            with _on_disk():
+                place = self._places[key] = self._write(raw)
         return place
 
     def _write(self, raw: memoryview) -> list[int]:
@@ -692,7 +718,8 @@ class _Stream:
                 self.part.append(bytes(view))
         self.size += view.nbytes
         if self._file is not None:
-            self._file.write(view)
+            with _on_disk():
+                self._file.write(view)
         return view.nbytes
 
     def begin_part(self) -> None:
@@ -900,39 +927,49 @@ class PayloadWriter:
         """Write one object; return the bytes it took, buffers included, and a digest of them or ""."""
         before = self._stream.size + self._buffers.written
         if not self._digests:
-            self._pickler.dump(obj)
+            self._dump(obj)
             return self._stream.size + self._buffers.written - before, ""
         emitted = dict(self.reducer.emitted)
         self._part_buffers = new_digest()
         self._stream.begin_part()
-        self._pickler.dump(obj)
+        self._dump(obj)
         return self._stream.size + self._buffers.written - before, self._digest(obj, emitted)
+
+    def _dump(self, obj: Any) -> None:
+        try:
+            self._pickler.dump(obj)
+        except _DiskError as error:
+            raise error.error from None
+        except RecursionError:
+            raise
+        except Exception as error:
+            raise CannotPickle(error) from error
 
     def _digest(self, obj: Any, emitted: dict[str, str]) -> str:
         """A digest of what was just written, equal in every session for an equal object.
 
-        It starts with "~" if the part is too large to be pickled once more in canonical order: then a set in it may make
-        it differ.
+        It starts with "~" if the part is too large to be pickled once more in canonical order: then it depends on what was
+        written before it, too.
         """
         stream = self._stream
         digest = stream.part_digest
-        large = stream.part_size > LARGEST_CANONICAL
-        if stream.part_size <= SMALL_CANONICAL or (not large and _may_hold_sets(b"".join(stream.part))):
+        large = stream.part_size > SMALL_CANONICAL
+        if not large or (stream.part_size <= LARGEST_CANONICAL and _may_hold_sets(b"".join(stream.part))):
             reducer = Reducer(self.reducer.namespace)
             reducer.emitted = emitted
             try:
                 canonical = canonical_bytes(obj, reducer)
-            except (TooComplex, RecursionError):
+            except Exception:  # noqa: BLE001  too complex, or of an object that will not be pickled twice
                 large = True
             else:
-                digest = new_digest()
+                large, digest = False, new_digest()
                 digest.update(canonical)
         digest.update(self._part_buffers.digest())
         return f"{'~' if large else ''}{digest.hexdigest()}"
 
     def close(self) -> Payload:
         """Write the sources of the code in it, and return how to read the payload."""
-        self._pickler.dump(self.reducer.sources)
+        self._dump(self.reducer.sources)
         return Payload(
             size=self._stream.size,
             offset=self._offset,

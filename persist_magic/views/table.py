@@ -20,11 +20,11 @@ from ..store import CapturedName
 LARGE = 100_000_000
 """Captured values from this many bytes on stand out."""
 _NAMES_SHOWN = 6
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def harmless(text: str) -> str:
-    """Return text without control characters, which could move a terminal's cursor or recolour it."""
+    """Return text without what could steer a terminal (control characters) or cannot be printed (lone surrogates)."""
     return _CONTROL.sub("�", text)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import contextlib
 import os
 import signal
 import sys
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself is slow to import
 _MISSING = object()
-_NOT_VARIABLES = frozenset({"__builtins__", "__annotations__", "__persist_call__", "_exit_code"})
+_NOT_VARIABLES = frozenset({"_", "__", "___", "_exit_code"})
 
 
 def run_child(job: JobDirectory, run: RunDirectory, spec: JobSpec, blocked: Iterable[int]) -> NoReturn:
@@ -91,6 +92,9 @@ def _handle_signals(blocked: Iterable[int]) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell's background jobs ignore it
+    # processes that the cell forks end by SIGTERM as they would in the session
+    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
     faulthandler.enable(2)  # a crash in a library leaves the Python lines that led there
 
@@ -128,7 +132,7 @@ class _Execution:
         _flush()
         if os.getpid() != self.pid:  # a child that the cell forked and let run out of it
             _finish()
-            os._exit(0)
+            os._exit(_exit_code(error, outcome))
         return self._hand_over(outcome, reason, trace, error, result, before)
 
     def _own_path_first(self) -> None:
@@ -211,7 +215,14 @@ class _Execution:
         def run(code: types.CodeType) -> Any:
             if not code.co_flags & _CO_COROUTINE:
                 return eval(code, self.namespace)
-            return loop.run_until_complete(eval(code, self.namespace))
+            task = loop.create_task(eval(code, self.namespace))
+            try:
+                return loop.run_until_complete(task)
+            except KeyboardInterrupt:
+                task.cancel()  # so that its finally run
+                with contextlib.suppress(asyncio.CancelledError):
+                    loop.run_until_complete(task)
+                raise
 
         return run
 
@@ -231,6 +242,7 @@ class _Execution:
     def _hand_over(
         self, outcome: str, reason: str, trace: str, error: BaseException | None, result: Any, before: dict[str, Any]
     ) -> int:
+        _reopen_standard_descriptors()
         from .values import ValueFile
 
         kept_error: KeptValue | None = None
@@ -245,8 +257,9 @@ class _Execution:
                 for name in self._variables(before):
                     variables[name] = values.keep(name, self.namespace[name])
         except OSError as problem:
-            outcome, kept_result, variables = "failed", None, {}
-            reason = f"its values could not be written: {problem.strerror or problem}"
+            lost = f"its values could not be written: {problem.strerror or problem}"
+            reason = lost if outcome == "done" else f"{reason}; {lost}"
+            outcome, kept_error, kept_result, variables = "failed", None, None, {}
             ValueFile.discard(self.run_directory)
         record = Outcome(self.spec.token, time.time(), outcome, reason, trace, kept_error, kept_result, variables)
         write_atomic(self.run_directory.outcome_path, record.to_bytes())
@@ -258,7 +271,11 @@ class _Execution:
             return []
         ignored = _NOT_VARIABLES | self.shell_names
         names = [
-            name for name, value in self.namespace.items() if name not in ignored and value is not before.get(name, _MISSING)
+            name
+            for name, value in self.namespace.items()
+            if name not in ignored
+            and not (name.startswith("__") and name.endswith("__"))
+            and value is not before.get(name, _MISSING)
         ]
         from .values import changed_in_place
 
@@ -282,6 +299,25 @@ def _future_mask() -> int:
     return sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
 
 
+def _reopen_standard_descriptors() -> None:
+    """Let no file of ours get the number of a standard stream that the cell closed."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+
+
+def _exit_code(error: BaseException | None, outcome: str) -> int:
+    """What a forked child of the cell exits with, as Python's own end would."""
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return error.code & 0xFF
+    return 0 if outcome == "done" else 1
+
+
 def _exit_words(leaving: SystemExit) -> tuple[str, str]:
     if leaving.code is None or leaving.code == 0:
         return "done", "the cell left by sys.exit(), so it has no result"
@@ -291,8 +327,11 @@ def _exit_words(leaving: SystemExit) -> tuple[str, str]:
 def _one_line(error: BaseException) -> str:
     if isinstance(error, PersistError):
         return str(error)
-    text = " ".join(str(error).split())
     name = type(error).__qualname__
+    try:
+        text = " ".join(str(error).split())
+    except Exception as trouble:  # noqa: BLE001  a user's __str__ may raise anything
+        return f"{name} (its str() raised {type(trouble).__name__})"
     return f"{name}: {text[:300]}" if text else name
 
 
@@ -304,7 +343,8 @@ def _print_error(trace: str) -> None:
 
 
 def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
+    streams: tuple[Any, ...] = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+    for stream in streams:
         try:
             stream.flush()
         except (OSError, ValueError, AttributeError):  # closed or replaced by the cell: nothing of ours is in it

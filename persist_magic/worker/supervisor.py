@@ -15,12 +15,24 @@ import sys
 import time
 from dataclasses import replace
 
+from ..errors import PersistError
 from ..processes import ALIVE, STOPPED, ProcessId, adopt_orphans, command_name, descendants
 from ..records import Frozen, frozen
 from ..slots import Slots
-from ..store import CancelRequest, Ended, Handle, JobDirectory, JobSpec, Outcome, Root, RunDirectory, Started, write_atomic
+from ..store import (
+    HEARTBEAT_SECONDS,
+    CancelRequest,
+    Ended,
+    Handle,
+    JobDirectory,
+    JobSpec,
+    Outcome,
+    Root,
+    RunDirectory,
+    Started,
+    write_atomic,
+)
 
-HEARTBEAT_SECONDS = 5.0
 POLL_SECONDS = 1.0
 """How soon a cancel file from another host is seen; one on this host comes with a signal."""
 GRACE_SECONDS = 10.0
@@ -199,7 +211,11 @@ class Supervisor:
         adopt_orphans()
         end = self._watch(child)
         left = self._end_descendants()
-        outcome = self.run.outcome()
+        try:
+            outcome = self.run.outcome()
+        except PersistError as error:
+            print(f"persist_magic: {error}", file=sys.stderr, flush=True)
+            outcome = None
         word, reason, note = verdict(end, outcome, self.job.cancel_request(), self._terminated)
         if left and word == "done":
             note = "; ".join(filter(None, (note, f"the cell had left processes behind, they were ended: {left}")))
@@ -317,9 +333,15 @@ def _take_run(job: JobDirectory) -> RunDirectory:
     started = run.started()
     if run.ended() is None:
         if started is None:
+            handle = job.handle()
+            waiting = handle.process if handle is not None and handle.run == run.number else None
+            if waiting is not None and waiting.pid != os.getpid() and waiting.state() in (ALIVE, STOPPED):
+                raise Refusal(f"run {run.number} of {job.name} is queued; {handle.id if handle else ''} waits with it")
             return run
         if any(
             process is not None and process.state() in (ALIVE, STOPPED) for process in (started.supervisor, started.child)
         ):
             raise Refusal(f"run {run.number} of {job.name} is running")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(job.cancel_path)  # it was the ended run's
     return job.create_run(run.number + 1, None)

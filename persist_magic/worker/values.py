@@ -11,7 +11,7 @@ import os
 import types
 
 from ..capture import explain
-from ..capture.pickler import BufferFile, PayloadWriter, deeply, write_names
+from ..capture.pickler import BufferFile, CannotPickle, PayloadWriter, deeply, write_names
 from ..store import JobDirectory, JobSpec, KeptValue, Payload, RunDirectory, buffers_path
 
 TYPE_CHECKING = False
@@ -49,7 +49,7 @@ class ValueFile:
 
     def keep(self, name: str, value: Any) -> KeptValue:
         """Write one value; if it cannot be pickled, say why instead and go on."""
-        words = explain.type_name(value), explain.detail(value), explain.shown(value)
+        words = explain.words(value)
         start = self._file.seek(0, os.SEEK_END)
 
         def write(deep: bool) -> Payload:
@@ -61,9 +61,8 @@ class ValueFile:
 
         try:
             return KeptValue(*words, deeply(write), "")
-        except OSError:
-            raise  # the disk, not the value
-        except Exception as error:  # noqa: BLE001  a user's __reduce__ may raise anything
+        except (CannotPickle, RecursionError) as failure:
+            error = failure.error if isinstance(failure, CannotPickle) else failure
             self._file.flush()
             self._file.truncate(start)
             path, reason = explain.find_culprit(name, value, self.namespace) or (name, explain.reason_of(error))
@@ -84,17 +83,19 @@ def changed_in_place(spec: JobSpec, before: dict[str, Any], namespace: dict[str,
     state has no digest of its own; it counts as changed if any function's does.
     """
     captured = {each.name: each for each in spec.names}
-    same = [name for name in captured if name in before and namespace.get(name) is before[name]]
-    data = [name for name in same if not isinstance(namespace[name], (types.FunctionType, types.ModuleType, type))]
+    same = [name for name in captured if name in before and name in namespace and namespace[name] is before[name]]
+    data = [name for name in same if not explain.is_a(namespace[name], (types.FunctionType, types.ModuleType, type))]
     if not data:
         return []
-    writer = PayloadWriter(None, BufferFile(None), namespace, digests=True)
+    items = [(name, before[name], "cell") for name in captured if name in before and captured[name].digest]
+
+    def write(deep: bool) -> dict[str, tuple[int, str, str]]:
+        return write_names(PayloadWriter(None, BufferFile(None), namespace, digests=True, deep=deep), items)
+
     try:
-        written = write_names(
-            writer, [(name, before[name], "cell") for name in captured if name in before and captured[name].digest]
-        )
-    except Exception:  # noqa: BLE001  something in it can no longer be pickled, so it was changed
+        written = deeply(write)
+    except (CannotPickle, RecursionError):  # something in it can no longer be pickled, so it was changed
         return data
     differ = {name for name, (_, digest, _) in written.items() if digest and digest != captured[name].digest}
-    functions_differ = any(isinstance(before.get(name), types.FunctionType) for name in differ)
+    functions_differ = any(explain.is_a(before.get(name), types.FunctionType) for name in differ)
     return [name for name in data if name in differ or (not captured[name].digest and functions_differ)]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from persist_magic import load
-from persist_magic.errors import Damaged, JobFailed, NoSuchVariable, NotPickled
+from persist_magic.errors import Damaged, JobFailed, NoSuchVariable, NotPickled, NotRestored
 
 # ---------------------------------------------------------------- classes
 
@@ -433,5 +433,7 @@ def test_each_value_is_read_alone(session, run, root):
         """
     )
     assert load("job", root).variables["plain"] == 4
-    with pytest.raises(ModuleNotFoundError, match="gone_module"):
+    with pytest.raises(
+        NotRestored, match="thing of job job cannot be restored here: ModuleNotFoundError: No module named 'gone_module'"
+    ):
         job.variables["thing"]
