@@ -22,7 +22,6 @@ from traitlets import Unicode
 from . import commands
 from .backends import get_backend
 from .backends.local import LocalBackend
-from .capture.cell import Selection, Source
 from .errors import JobCancelled, JobFailed, NameTaken, NotPickled, PersistError, UsageError
 from .job import DEFAULT_ROOT, ROOT_VARIABLE, Job, jobs, load, preview, set_session_root, submit
 from .views import table
@@ -153,6 +152,8 @@ class PersistMagics(Magics):
         return None
 
     def _submit(self, words: Any, options: list[str], cell: str) -> Job | None:
+        from .capture.cell import Selection, Source  # what capture needs is imported by the first capture
+
         extensions: set[str] = getattr(self._session.extension_manager, "loaded", set())
         source = Source(
             kind="cell",
