@@ -7,6 +7,7 @@ question (files → backend → `status.resolve`). Magics, command line and view
 from __future__ import annotations
 
 import codecs
+import contextlib
 import difflib
 import os
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .backends import get_backend
-from .backends.base import Query
+from .backends.base import Backend, Query
 from .errors import (
     JobCancelled,
     JobExists,
@@ -207,16 +208,27 @@ def submit(
                 if not replace:
                     return _attach(older, captured)
                 older.require_ended("replace")
-            settings = runner.reserve(final, settings)
-            submitted = Submitted(time.time(), spec.user, spec.host, tuple(options), settings)
-            write_new(work.run(1).submitted_path, submitted.to_bytes())
-            directory = place.publish(work, replace=replace)
-            try:
-                handle = runner.submit(directory, directory.run(1), settings)
-            except PersistError:
-                place.delete(directory)
-                raise
+            with _reserved(runner, final, settings) as settings:
+                submitted = Submitted(time.time(), spec.user, spec.host, tuple(options), settings)
+                write_new(work.run(1).submitted_path, submitted.to_bytes())
+                directory = place.publish(work, replace=replace)
+                try:
+                    handle = runner.submit(directory, directory.run(1), settings)
+                except PersistError:
+                    place.delete(directory)
+                    raise
     return Submission(Job(name, place.path), captured, attached=False, id=handle.id)
+
+
+@contextlib.contextmanager
+def _reserved(runner: Backend, directory: JobDirectory, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Hold what the backend reserves for a run; unless the run is submitted, give it back."""
+    reserved = runner.reserve(directory, settings)
+    try:
+        yield reserved
+    except BaseException:
+        runner.release(directory, reserved)
+        raise
 
 
 def _spec(name: str, source: Source, backend: str, captured: Capture) -> JobSpec:
@@ -265,12 +277,18 @@ def _attach(older: Job, captured: Capture) -> Submission:
 
 
 def _differences(spec: JobSpec, captured: Capture) -> Iterator[str]:
+    from .capture.cell import CALL
+
     if spec.cell_digest != captured.cell_digest:
-        yield "the cell changed" if spec.kind == "cell" else "the function changed"
+        yield "the cell changed"
     old = {each.name: each for each in spec.names}
     new = {each.name: each for each in captured.names}
     for name in sorted(old.keys() | new.keys()):
         before, after = old.get(name), new.get(name)
+        if name == CALL and before is not None and after is not None:
+            if before.digest != after.digest:
+                yield "the function or its arguments changed"
+            continue
         if before is None:
             yield f"{name} is new"
         elif after is None:
@@ -715,16 +733,16 @@ class Job:
             if options is None:
                 previous = last.submitted()
                 options = previous.options if previous is not None else ()
-            settings = runner.reserve(self.directory, runner.settings(options))
-            if os.path.lexists(self.directory.cancel_path):
-                os.unlink(self.directory.cancel_path)
-            submitted = Submitted(time.time(), spec.user, os.uname().nodename, tuple(options), settings)
-            run = self.directory.create_run(last.number + 1, submitted)
-            try:
-                runner.submit(self.directory, run, settings)
-            except PersistError:
-                self.directory.delete_run(run)
-                raise
+            with _reserved(runner, self.directory, runner.settings(options)) as settings:
+                if os.path.lexists(self.directory.cancel_path):
+                    os.unlink(self.directory.cancel_path)
+                submitted = Submitted(time.time(), spec.user, os.uname().nodename, tuple(options), settings)
+                run = self.directory.create_run(last.number + 1, submitted)
+                try:
+                    runner.submit(self.directory, run, settings)
+                except PersistError:
+                    self.directory.delete_run(run)
+                    raise
         return self
 
     def cleanup(self) -> None:

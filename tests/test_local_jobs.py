@@ -173,6 +173,27 @@ def test_a_function_is_persisted_with_its_arguments(root: str) -> None:
     assert load("doubled").fetch() == 12
 
 
+def test_the_same_function_with_other_arguments_is_another_job(root: str) -> None:
+    persist_magic.persist(double, "doubled", args=(4,))
+    assert persist_magic.persist(double, "doubled", args=(4,)).fetch(60) == 8
+    with pytest.raises(JobExists, match="job doubled exists and is not the same: the function or its arguments changed"):
+        persist_magic.persist(double, "doubled", args=(5,))
+
+
+def test_a_submission_that_fails_at_the_last_step_leaves_nothing(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    from persist_magic.backends import get_backend
+
+    def refuse(*_: object) -> int:
+        raise OSError("no more processes")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(type(get_backend("local")), "_launch", staticmethod(refuse))
+        with pytest.raises(BackendError, match="job late was not started: no more processes"):
+            session.persist("late", "1", options=["--slots", "1"])
+    assert jobs(session.root) == []
+    assert session.persist("late", "1", options=["--slots", "1"]).fetch(20) == 1
+
+
 def test_a_job_is_awaited_beside_other_work(session: Session, marker: Path) -> None:
     job = session.persist("awaited", WAIT_FOR.format(path=str(marker)) + "'done'")
 

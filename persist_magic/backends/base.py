@@ -48,6 +48,10 @@ class Backend(Protocol):
         """Called when the name is certain, just before a run is recorded; return the settings to record."""
         ...
 
+    def release(self, directory: JobDirectory, settings: Mapping[str, Any]) -> None:
+        """Give back what `reserve` took: the run was not submitted."""
+        ...
+
     def submit(self, directory: JobDirectory, run: RunDirectory, settings: Mapping[str, Any]) -> Handle:
         """Start a run.
 

@@ -73,6 +73,9 @@ class LocalBackend(Configurable):
     def reserve(self, directory: JobDirectory, settings: Mapping[str, Any]) -> dict[str, Any]:
         return {**settings, "ticket": _slots(directory).draw(directory.name)}
 
+    def release(self, directory: JobDirectory, settings: Mapping[str, Any]) -> None:
+        _slots(directory).release(str(settings["ticket"]))
+
     def submit(self, directory: JobDirectory, run: RunDirectory, settings: Mapping[str, Any]) -> Handle:
         with told("write", directory.launch_log_path):
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -80,7 +83,6 @@ class LocalBackend(Configurable):
         try:
             pid = self._launch(directory)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            _slots(directory).release(str(settings["ticket"]))
             raise BackendError(self.name, f"job {directory.name} was not started: {error}") from error
         handle = Handle(self.name, run.number, time.time(), f"pid {pid}", ProcessId.of(pid))
         with contextlib.suppress(OSError):  # the worker writes it too

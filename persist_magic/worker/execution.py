@@ -88,13 +88,27 @@ def _handle_signals(blocked: Iterable[int]) -> None:
         """A cancel: the cell sees KeyboardInterrupt, so that its ``finally`` run."""
         raise KeyboardInterrupt
 
+    # What the cell forks ends by SIGTERM as in the session. One that comes while Python is forking waits until the child has
+    # the default again: Python itself forgets signals that reach a child too early.
+    masks: list[set[signal.Signals]] = []
+
+    def hold() -> None:
+        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}))  # type: ignore[arg-type]
+
+    def let_go() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop())
+
+    def let_go_in_child() -> None:
+        if signal.getsignal(signal.SIGTERM) is interrupt:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        let_go()
+
+    os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=let_go_in_child)
     signal.signal(signal.SIGTERM, interrupt)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell's background jobs ignore it
-    # processes that the cell forks end by SIGTERM as they would in the session
-    os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGTERM, signal.SIG_DFL))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
     faulthandler.enable(2)  # a crash in a library leaves the Python lines that led there
 
