@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ import persist_magic
 from persist_magic.errors import PersistError
 from persist_magic.job import Job, set_session_root
 
-from .conftest import wait_until
+from .conftest import environment, wait_until
 
 
 class Shell:
@@ -278,6 +279,25 @@ def test_the_slots_are_a_setting(shell: Shell, marker: Path) -> None:
         assert two.fetch(60) == 2
     finally:
         shell.run("%config LocalBackend.slots = 0")
+
+
+def test_settings_come_from_the_configuration_file_too(root: str, tmp_path: Path) -> None:
+    place = tmp_path / "profile" / "profile_default"
+    place.mkdir(parents=True)
+    lines = [
+        "c.InteractiveShellApp.extensions = ['persist_magic']",
+        f"c.PersistMagics.root = {str(tmp_path / 'fromfile')!r}",
+        "c.LocalBackend.slots = 3",
+    ]
+    (place / "ipython_config.py").write_text("\n".join(lines))
+    code = (
+        "import persist_magic.job as j, persist_magic.backends as b; print(j.default_root(), b.get_backend('local').slots)"
+    )
+    command = [sys.executable, "-m", "IPython", "--HistoryManager.enabled=False", "-c", code]
+    done = subprocess.run(
+        command, env=environment(IPYTHONDIR=str(tmp_path / "profile")), capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [str(tmp_path / "fromfile"), "3"]
 
 
 def test_there_is_a_manual_page_for_each_magic(shell: Shell) -> None:
