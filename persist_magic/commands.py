@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NoReturn
 
 from .errors import NotPickled, NotRestored, PersistError, UsageError
@@ -69,7 +69,7 @@ def _status_words(parser: argparse.ArgumentParser) -> None:
 def _status(words: argparse.Namespace) -> int:
     shown = table.rows(_found(words.names) if words.names else jobs())
     if words.json:
-        print(json.dumps([row.as_dict() for row in shown], indent=1))
+        print(json.dumps([asdict(row) for row in shown], indent=1))
     else:
         print(table.table(shown))
     return 0

@@ -24,6 +24,13 @@ UNCLAIMED_SECONDS = 60.0
 """How long a ticket without a process holds its place: its supervisor is just starting."""
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @frozen
 class Ticket(Frozen):
     """A place in the queue.

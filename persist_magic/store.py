@@ -404,16 +404,24 @@ def sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
+def create_file(path: str, mode: int = 0o600) -> BinaryIO:
+    """Open a file for writing that does not exist yet, not even as a link."""
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode), "wb")
+
+
+def sync_file(file: BinaryIO) -> None:
+    """Make what was written to a file durable."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
 def write_new(path: str, data: bytes, mode: int = 0o600, sync: bool = True) -> None:
     """Write a file that does not exist yet, not atomically."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-    with open(descriptor, "wb", buffering=0) as file:
-        os.fchmod(descriptor, mode)
-        view = memoryview(data)
-        while view:
-            view = view[file.write(view) :]
+    with create_file(path, mode) as file:
+        os.fchmod(file.fileno(), mode)
+        file.write(data)
         if sync:
-            os.fsync(descriptor)
+            sync_file(file)
 
 
 def write_atomic(path: str, data: bytes, *, exclusive: bool = False, sync: bool = True) -> None:

@@ -67,6 +67,14 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.fixture
+def directory(root: str, tmp_path: Path) -> Path:
+    """Where a notebook or a terminal stands; the root is found through PERSIST_ROOT."""
+    place = tmp_path / "directory"
+    place.mkdir()
+    return place
+
+
+@pytest.fixture
 def session(root: str) -> Iterator[Session]:
     """A session whose globals are ``__main__``'s."""
     before = sys.modules["__main__"]

@@ -61,14 +61,6 @@ class Kernel:
 
 
 @pytest.fixture
-def directory(root: str, tmp_path: Path) -> Path:
-    """A notebook's directory; the root is found through PERSIST_ROOT."""
-    place = tmp_path / "notebook"
-    place.mkdir()
-    return place
-
-
-@pytest.fixture
 def kernels(directory: Path) -> Iterator[list[Kernel]]:
     started: list[Kernel] = []
     yield started

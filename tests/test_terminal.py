@@ -50,13 +50,6 @@ class Terminal:
 
 
 @pytest.fixture
-def directory(root: str, tmp_path: Path) -> Path:
-    place = tmp_path / "terminal"
-    place.mkdir()
-    return place
-
-
-@pytest.fixture
 def terminal(directory: Path) -> Iterator[Callable[[], Terminal]]:
     opened: list[Terminal] = []
 

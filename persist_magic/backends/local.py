@@ -21,7 +21,7 @@ from traitlets.config import Configurable
 
 from ..errors import BackendError, StoreError
 from ..processes import ALIVE, GONE, REBOOTED, STOPPED, ProcessId, descendants
-from ..slots import Slots
+from ..slots import Slots, cores
 from ..status import Observation, Word
 from ..store import Handle, JobDirectory, JobSpec, Root, RunDirectory, open_regular, told, write_atomic
 from .base import Query
@@ -58,7 +58,7 @@ class LocalBackend(Configurable):
             raise BackendError("local", "--slots takes a number from 1 on")
         if not 0 <= chosen.nice <= 19:
             raise BackendError("local", "--nice takes a number from 0 to 19")
-        return {"slots": chosen.slots or self.slots or _cores(), "nice": chosen.nice}
+        return {"slots": chosen.slots or self.slots or cores(), "nice": chosen.nice}
 
     def script(self, directory: JobDirectory, spec: JobSpec) -> str:
         lines = [
@@ -154,13 +154,6 @@ class LocalBackend(Configurable):
             "threads": sum(each["num_threads"] or 0 for each in members),
             "command": shlex.join(members[0]["cmdline"] or []),
         }
-
-
-def _cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _slots(directory: JobDirectory) -> Slots:

@@ -12,12 +12,12 @@ import hashlib
 import os
 import sys
 import types
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import CaptureError, MissingNames, Unpicklable
-from ..store import CapturedName, Payload
+from ..store import CapturedName, Payload, create_file, sync_file
 from . import explain, names
 from .explain import is_a
 from .pickler import BufferFile, CannotPickle, PayloadWriter, code_globals, deeply, importable, write_names
@@ -143,21 +143,20 @@ def capture(
         for each in (path, buffers):  # of an attempt that met too deep a nesting
             if each is not None and os.path.lexists(each):
                 os.unlink(each)
-        with _opened(path) as file, contextlib.closing(BufferFile(buffers)) as buffer_file:
+        opened = create_file(path) if path is not None else contextlib.nullcontext()
+        with opened as file, contextlib.closing(BufferFile(buffers)) as buffer_file:
             writer = PayloadWriter(file, buffer_file, namespace, digests=True, deep=deep)
             writer.reducer.attributes |= attributes
             written = write_names(writer, items, left_out)
             payload = writer.close()
             if file is not None:
-                file.flush()
-                os.fsync(file.fileno())
+                sync_file(file)
         return written, payload
 
     try:
         written, payload = deeply(write)
-    except (CannotPickle, RecursionError) as failure:
-        error = failure.error if isinstance(failure, CannotPickle) else failure
-        raise _explained(job, error, items, namespace) from error
+    except CannotPickle as failure:
+        raise _explained(job, failure.error, items, namespace) from failure.error
     captured = tuple(_describe(name, namespace, call, *facts) for name, facts in written.items())
     cell_digest = _digest(source.kind, source.code.strip(), str(source.future_flags))
     inputs = [f"{each.name}={each.digest}" for each in captured if each.digest]
@@ -230,16 +229,6 @@ def _home(function: Any) -> str:
     namespace = getattr(function, "__globals__", None)
     found = namespace.get("__name__") if isinstance(namespace, dict) else getattr(function, "__module__", "")
     return str(found)
-
-
-@contextlib.contextmanager
-def _opened(path: str | None) -> Iterator[Any]:
-    if path is None:
-        yield None
-        return
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "wb") as file:
-        yield file
 
 
 def _digest(*parts: str) -> str:

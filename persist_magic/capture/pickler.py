@@ -33,7 +33,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 
 from .. import restore
-from ..store import Payload
+from ..store import Payload, create_file, sync_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -671,20 +671,17 @@ class BufferFile:
         offset = -(-self.written // PAGE) * PAGE
         if self.path is not None:
             if self._file is None:
-                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-                self._file = open(os.open(self.path, flags, 0o600), "wb", buffering=0)
+                self._file = create_file(self.path)
             self._file.seek(offset)
-            done = 0
-            while done < raw.nbytes:  # one write(2) moves 2 GiB at most
-                done += self._file.write(raw[done : done + (1 << 30)])
+            self._file.write(raw)
         self.written = offset + raw.nbytes
         return [offset, raw.nbytes]
 
     def close(self) -> None:
         self._held.clear()
         if self._file is not None:
-            os.fsync(self._file.fileno())
-            self._file.close()
+            with self._file:
+                sync_file(self._file)
 
 
 def _address(raw: memoryview) -> int | None:
@@ -905,7 +902,7 @@ class PayloadWriter:
     ) -> None:
         self.reducer = Reducer(namespace)
         self._offset = offset
-        self._digests = digests
+        self._digests, self._deep = digests, deep
         self._stream = _Stream(file)
         self._buffers = buffers
         self._placed: list[list[int]] = []
@@ -940,9 +937,9 @@ class PayloadWriter:
             self._pickler.dump(obj)
         except _DiskError as error:
             raise error.error from None
-        except RecursionError:
-            raise
         except Exception as error:
+            if isinstance(error, RecursionError) and not self._deep:
+                raise  # for `deeply`, which tries once more
             raise CannotPickle(error) from error
 
     def _digest(self, obj: Any, emitted: dict[str, str]) -> str:

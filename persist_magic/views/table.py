@@ -52,9 +52,6 @@ class Row:
     submitted: float | None
     elapsed: float | None
 
-    def as_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__dataclass_fields__}
-
 
 def rows(jobs: Sequence[Job]) -> list[Row]:
     """Return a row for each job; a job directory that cannot be read is a row of state "damaged"."""

@@ -207,15 +207,13 @@ class _Execution:
             last = tree.body.pop()  # type: ignore[assignment]
         flags = self.spec.future_flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         body = compile(tree, self.job.cell_path, "exec", flags, dont_inherit=True)
-        run = self._runner(body, None)
-        if last is None:
-            run(body)
-            return None
-        flags |= body.co_flags & _future_mask()
-        expression = compile(ast.Expression(last.value), self.job.cell_path, "eval", flags, dont_inherit=True)
+        expression = None
+        if last is not None:
+            flags |= body.co_flags & _future_mask()
+            expression = compile(ast.Expression(last.value), self.job.cell_path, "eval", flags, dont_inherit=True)
         run = self._runner(body, expression)
         run(body)
-        return run(expression)
+        return run(expression) if expression is not None else None
 
     def _runner(self, body: types.CodeType, expression: types.CodeType | None) -> Callable[[types.CodeType], Any]:
         """How to run code: as it is, or on an event loop if it awaits at top level."""
@@ -263,7 +261,7 @@ class _Execution:
         kept_result: KeptValue | None = None
         variables: dict[str, KeptValue] = {}
         try:
-            with ValueFile(self.job, self.run_directory, self.namespace) as values:
+            with ValueFile(self.run_directory, self.namespace) as values:
                 if error is not None:
                     kept_error = values.keep("exception", error)
                 elif outcome == "done":

@@ -18,7 +18,7 @@ from dataclasses import replace
 from ..errors import PersistError
 from ..processes import ALIVE, STOPPED, ProcessId, adopt_orphans, command_name, descendants
 from ..records import Frozen, frozen
-from ..slots import Slots
+from ..slots import Slots, cores
 from ..store import (
     HEARTBEAT_SECONDS,
     CancelRequest,
@@ -152,7 +152,7 @@ class Supervisor:
         try:
             self._write_handle()
             slots.claim(ticket, self.me)
-            if not self._wait_for_slot(slots, ticket, int(settings.get("slots") or os.cpu_count() or 1)):
+            if not self._wait_for_slot(slots, ticket, int(settings.get("slots") or cores())):
                 return 1
             self._start()
             with contextlib.suppress(OSError, ValueError):

@@ -12,7 +12,7 @@ import types
 
 from ..capture import explain
 from ..capture.pickler import BufferFile, CannotPickle, PayloadWriter, deeply, write_names
-from ..store import JobDirectory, JobSpec, KeptValue, Payload, RunDirectory, buffers_path
+from ..store import JobSpec, KeptValue, Payload, RunDirectory, buffers_path, create_file, sync_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,21 +28,18 @@ class ValueFile:
         The cell's globals: what functions in the values share.
     """
 
-    def __init__(self, job: JobDirectory, run: RunDirectory, namespace: dict[str, Any]) -> None:
-        self.job, self.namespace = job, namespace
-        self._run = run
+    def __init__(self, run: RunDirectory, namespace: dict[str, Any]) -> None:
+        self._run, self.namespace = run, namespace
         self._buffers = BufferFile(buffers_path(run.values_path))
 
     def __enter__(self) -> ValueFile:
-        descriptor = os.open(self._run.values_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._file = open(descriptor, "w+b")
+        self._file = create_file(self._run.values_path)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         try:
             if kind is None:
-                self._file.flush()
-                os.fsync(self._file.fileno())
+                sync_file(self._file)
         finally:
             self._file.close()
             self._buffers.close()
@@ -61,11 +58,10 @@ class ValueFile:
 
         try:
             return KeptValue(*words, deeply(write), "")
-        except (CannotPickle, RecursionError) as failure:
-            error = failure.error if isinstance(failure, CannotPickle) else failure
+        except CannotPickle as failure:
             self._file.flush()
             self._file.truncate(start)
-            path, reason = explain.find_culprit(name, value, self.namespace) or (name, explain.reason_of(error))
+            path, reason = explain.find_culprit(name, value, self.namespace) or (name, explain.reason_of(failure.error))
             return KeptValue(*words, None, reason if path == name else f"{path}: {reason}")
 
     @staticmethod
@@ -94,7 +90,7 @@ def changed_in_place(spec: JobSpec, before: dict[str, Any], namespace: dict[str,
 
     try:
         written = deeply(write)
-    except (CannotPickle, RecursionError):  # something in it can no longer be pickled, so it was changed
+    except CannotPickle:  # something in it can no longer be pickled, so it was changed
         return data
     differ = {name for name, (_, digest, _) in written.items() if digest and digest != captured[name].digest}
     functions_differ = any(explain.is_a(before.get(name), types.FunctionType) for name in differ)
