@@ -118,6 +118,22 @@ def test_a_failed_job_raises_with_its_own_traceback_and_keeps_its_variables(sess
     assert "Trouble: deep" in job.stderr()
 
 
+def test_an_error_of_ours_that_the_cell_meets_has_its_traceback_too(session: Session) -> None:
+    job = session.persist("inner", "import persist_magic\npersist_magic.load('nosuch')")
+    with pytest.raises(JobFailed, match="job inner failed: NoSuchJob: no job 'nosuch'") as caught:
+        job.fetch(60)
+    assert f'File "{job.path / "cell.py"}", line 3, in <module>' in caught.value.traceback
+
+
+def test_a_damaged_capture_is_told_by_its_own_words(session: Session, marker: Path) -> None:
+    first = session.persist("first", WAIT_FOR.format(path=str(marker)), options=["--slots", "1"])
+    queued = session.persist("queued", "1", options=["--slots", "1"])
+    (queued.path / "session.pkl").write_bytes(b"")
+    marker.touch()
+    first.wait(60)
+    assert queued.wait(60).reason.startswith("session.pkl of queued is damaged: session.pkl has 0 bytes of ")
+
+
 def test_an_exception_that_cannot_be_restored_is_told_all_the_same(session: Session) -> None:
     session.run("class Odd(Exception):\n    def __init__(self, a, b): super().__init__('odd')")
     job = session.persist("odd", "raise Odd(1, 2)")

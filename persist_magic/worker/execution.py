@@ -141,7 +141,7 @@ class _Execution:
             error = raised
         self._own_path_first()
         if error is not None and outcome == "done":
-            outcome, reason, trace = "failed", _one_line(error), self._traceback(error)
+            outcome, (reason, trace) = "failed", self._words(error)
             _print_error(trace)
         _flush()
         if os.getpid() != self.pid:  # a child that the cell forked and let run out of it
@@ -238,16 +238,16 @@ class _Execution:
 
         return run
 
-    def _traceback(self, error: BaseException) -> str:
-        """The traceback from the cell's line inwards."""
+    def _words(self, error: BaseException) -> tuple[str, str]:
+        """One line, and the traceback from the cell's line inwards."""
         import traceback
 
         trace = error.__traceback__
         while trace is not None and trace.tb_frame.f_code.co_filename != self.job.cell_path:
             trace = trace.tb_next
-        if isinstance(error, PersistError):
-            return ""
-        return "".join(traceback.format_exception(type(error), error, trace or error.__traceback__))
+        if trace is None and isinstance(error, PersistError):
+            return str(error), ""  # ours, before the cell began: its own words say it all
+        return _one_line(error), "".join(traceback.format_exception(type(error), error, trace or error.__traceback__))
 
     # ---- handing over
 
@@ -337,8 +337,6 @@ def _exit_words(leaving: SystemExit) -> tuple[str, str]:
 
 
 def _one_line(error: BaseException) -> str:
-    if isinstance(error, PersistError):
-        return str(error)
     name = type(error).__qualname__
     try:
         text = " ".join(str(error).split())
