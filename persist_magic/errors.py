@@ -166,6 +166,10 @@ class NotRestored(PersistError):
         return f"{self.variable} of job {self.job} cannot be restored here: {self.reason}"
 
 
+class PackageSkew(UserWarning):
+    """A value was written with another version of a package; it was read all the same."""
+
+
 class NameTaken(PersistError):
     """Fetching would overwrite names of the session."""
 
@@ -211,18 +215,18 @@ class Unpicklable(CaptureError):
     path : str
         Where in the variable the culprit sits, for example ``model.loader._lock``.
     reason : str
+    advice : str
+        What to do instead; empty for "make it inside the cell".
     """
 
-    def __init__(self, job: str, variable: str, path: str, reason: str) -> None:
-        super().__init__(job, variable, path, reason)
-        self.job, self.variable, self.path, self.reason = job, variable, path, reason
+    def __init__(self, job: str, variable: str, path: str, reason: str, advice: str) -> None:
+        super().__init__(job, variable, path, reason, advice)
+        self.job, self.variable, self.path, self.reason, self.advice = job, variable, path, reason, advice
 
     def __str__(self) -> str:
-        advice = (
-            f"make it inside the cell, or leave it out with --without {self.variable}"
-            if self.variable
-            else "make it inside the function"
-        )
+        advice = self.advice or f"make it inside the {'cell' if self.variable else 'function'}"
+        if self.variable:
+            advice += f"; or leave {self.variable} out with --without {self.variable}"
         return f"job {self.job} not submitted: {self.path}: {self.reason}; {advice}"
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import dataclasses
 import difflib
 import os
 import sys
@@ -105,6 +106,8 @@ def persist(
     *,
     options: Sequence[str] = (),
     replace: bool = False,
+    snapshot: bool = False,
+    environment: Sequence[str] = (),
     root: str | os.PathLike[str] | None = None,
 ) -> Job:
     """Run ``function(*args, **kwargs)`` as a job that outlives this process.
@@ -123,6 +126,12 @@ def persist(
         Options of the backend.
     replace : bool
         Delete an older job of the name, unless it lives.
+    snapshot : bool
+        Copy the user's own modules that the job imports into the job directory, so that editing them later does not change
+        a job that is queued or run again.
+    environment : sequence of str
+        Names of environment variables whose values are written down for this and later runs. Without that a run gets what
+        the process has that starts it.
     root : path, optional
         The folder of the job directories; see `default_root`.
 
@@ -147,7 +156,18 @@ def persist(
     namespace = getattr(function, "__globals__", None)
     if getattr(function, "__module__", None) != "__main__" or not isinstance(namespace, dict):
         namespace = sys.modules["__main__"].__dict__
-    submission = submit(name, source, namespace, backend=backend, options=options, replace=replace, root=root, call=call)
+    submission = submit(
+        name,
+        source,
+        namespace,
+        backend=backend,
+        options=options,
+        replace=replace,
+        snapshot=snapshot,
+        environment=environment,
+        root=root,
+        call=call,
+    )
     return submission.job
 
 
@@ -170,6 +190,8 @@ def submit(
     backend: str = "local",
     options: Sequence[str] = (),
     replace: bool = False,
+    snapshot: bool = False,
+    environment: Sequence[str] = (),
     selection: Selection | None = None,
     root: str | os.PathLike[str] | None = None,
     call: tuple[Any, tuple[Any, ...], dict[str, Any]] | None = None,
@@ -198,7 +220,9 @@ def submit(
         return _attach(Job(name, place.path), capture(name, source, namespace, selection, None, None, call))
     with place.new_directory(name) as work:
         captured = capture(name, source, namespace, selection, work.session_path, work.buffers_path, call)
-        spec = _spec(name, source, backend, captured)
+        if snapshot:
+            captured = _with_snapshot(captured, work.modules_path)
+        spec = _spec(name, source, backend, captured, snapshot, environment)
         write_new(work.spec_path, spec.to_bytes())
         write_new(work.cell_path, _cell_text(name, source, backend, options).encode("utf-8", "surrogateescape"))
         write_new(work.script_path, runner.script(final, spec).encode("utf-8", "surrogateescape"), mode=0o700)
@@ -231,10 +255,20 @@ def _reserved(runner: Backend, directory: JobDirectory, settings: Mapping[str, A
         raise
 
 
-def _spec(name: str, source: Source, backend: str, captured: Capture) -> JobSpec:
-    from .capture import environment
+def _with_snapshot(captured: Capture, folder: str) -> Capture:
+    """Copy the job's local modules; what was not copied becomes a warning."""
+    from .capture import modules
 
-    world = environment.record()
+    left_out = modules.snapshot(captured.modules, folder)
+    words = f"left out of the snapshot, as large or unreadable: {', '.join(left_out)}"
+    return dataclasses.replace(captured, warnings=(*captured.warnings, words)) if left_out else captured
+
+
+def _spec(name: str, source: Source, backend: str, captured: Capture, snapshot: bool, environment: Sequence[str]) -> JobSpec:
+    from .capture.environment import record
+    from .capture.modules import roots
+
+    world = record(environment)
     return JobSpec(
         token=os.urandom(16).hex(),
         name=name,
@@ -250,12 +284,15 @@ def _spec(name: str, source: Source, backend: str, captured: Capture) -> JobSpec
         executable=world.executable,
         dill=world.dill,
         cwd=world.cwd,
-        sys_path=world.sys_path,
+        # a module may have been imported before the session changed its directory
+        sys_path=tuple(dict.fromkeys((*world.sys_path, *roots(captured.modules)))),
         environment=world.variables,
         extensions=source.extensions,
         user=world.user,
         host=world.host,
         time=time.time(),
+        modules=captured.modules,
+        snapshot=snapshot,
         warnings=captured.warnings,
     )
 
@@ -299,6 +336,10 @@ def _differences(spec: JobSpec, captured: Capture) -> Iterator[str]:
                 yield f"{name} changed ({what[0]} → {what[1]})"
             else:  # large data has a digest that also depends on what stands before it, and on the order of sets
                 yield f"{name} {'may have' if after.digest.startswith('~') else ''} changed".replace("  ", " ")
+    files = {each.name: each.digest for each in spec.modules}
+    for module in captured.modules:
+        if files.get(module.name, module.digest) != module.digest:
+            yield f"module {module.name} was edited"
 
 
 # ---------------------------------------------------------------- finding
@@ -510,7 +551,8 @@ class Job:
             ``name``, ``state``, ``reason``, ``note``, ``source``, ``backend``, ``id``, ``host``, ``run``, ``runs``;
             ``options``; ``seen``, ``submitted``, ``started``, ``ended`` (seconds since the epoch or None); ``elapsed``,
             ``cpu_seconds`` (seconds); ``peak_memory`` (bytes); ``directory``, ``cwd``, ``python``; ``names`` (a list of
-            dicts: what was captured); ``warnings``; ``variables`` (name → type); ``process`` (what the backend tells of a
+            dicts: what was captured); ``modules`` (a list of dicts: the user's own modules that it imports); ``snapshot``
+            (whether these were copied); ``warnings``; ``variables`` (name → type); ``process`` (what the backend tells of a
             live job, as ps(1) would).
         """
         spec, status = self.spec(), self.status()
@@ -544,6 +586,8 @@ class Job:
             "cwd": spec.cwd,
             "python": spec.python,
             "names": [asdict(each) for each in spec.names],
+            "modules": [asdict(each) for each in spec.modules],
+            "snapshot": spec.snapshot,
             "warnings": list(spec.warnings),
             "variables": {n: outcome.variable(n).type for n in outcome.variables} if outcome is not None else {},
             "process": get_backend(spec.backend).info(query) if status.state is JobState.RUNNING else {},

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
+from traitlets import List as ListTrait
 from traitlets import Unicode
 
 from . import commands
@@ -75,6 +76,9 @@ def _persist_parser() -> commands.Parser:
     parser.add_argument("--dry-run", action="store_true", help="only tell what would be shipped")
     parser.add_argument("--with", dest="add", action="append", default=[], metavar="a,b", help="ship these names too")
     parser.add_argument("--without", dest="omit", action="append", default=[], metavar="c", help="do not ship these names")
+    parser.add_argument(
+        "--snapshot", action="store_true", help="copy your own modules too: editing them later does not change the job"
+    )
     return parser
 
 
@@ -100,6 +104,12 @@ class PersistMagics(Magics):
         "",
         help=f"The folder of the job directories. Empty: ${ROOT_VARIABLE}, or {DEFAULT_ROOT} in the directory that the "
         "session had when the extension was loaded.",
+    ).tag(config=True)
+
+    environment = ListTrait(
+        Unicode(),
+        help="Names of environment variables whose values are written down with a job, for its later runs too; never name "
+        "one that holds a secret. All others a run gets from the process that starts it.",
     ).tag(config=True)
 
     def __init__(self, shell: Any, **options: Any) -> None:
@@ -169,6 +179,8 @@ class PersistMagics(Magics):
             print(f"{words.name} would ship {table.shipped(captured.names, captured.size)}; nothing was written")
             if captured.names:
                 print(table.names_table(captured.names))
+            if captured.modules:
+                print(table.modules_line(captured.modules))
             self._remark(captured.warnings)
             return None
         submission = submit(
@@ -178,6 +190,8 @@ class PersistMagics(Magics):
             backend=words.backend,
             options=options,
             replace=words.replace,
+            snapshot=words.snapshot,
+            environment=self.environment,
             selection=selection,
         )
         print(table.submission_line(submission, time.time()))

@@ -1,8 +1,8 @@
 """The other half of capture: reading payloads, in the worker and in a session that fetches.
 
 Owns the functions that pickle streams refer to by name, so a released one is never renamed, and the check of a payload's
-integrity and Python before anything in it is unpickled. Standard library only; what the payload itself asks for (dill,
-numpy, …) is imported by unpickling it. Knows nothing of jobs' states or of sessions.
+integrity, Python and packages before anything in it is unpickled. Standard library only; what the payload itself asks for
+(dill, numpy, …) is imported by unpickling it. Knows nothing of jobs' states or of sessions.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import pickle
 import sys
 import types
 import weakref
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 
-from .errors import Damaged, NotRestored, VersionSkew
+from .digests import checksum
+from .errors import Damaged, NotRestored, PackageSkew, PersistError, VersionSkew
 from .store import JobDirectory, Payload, buffers_path
 
 TYPE_CHECKING = False
@@ -91,6 +91,16 @@ def standard_stream(name: str) -> Any:
     return getattr(sys, name)
 
 
+def system(name: str) -> Any:
+    """sys.path and the like, of the process that reads."""
+    return getattr(sys, name)
+
+
+def given(value: Any) -> Any:
+    """What an object is written as, where it is written as another."""
+    return value
+
+
 def shell() -> Any:
     """The IPython shell of the process that reads."""
     from IPython import get_ipython
@@ -118,6 +128,59 @@ def new_type(name: str, supertype: Any, module: str) -> Any:
     made = make(name, supertype)
     made.__module__ = module
     return made
+
+
+def make_context_variable(name: str, value: tuple[Any, ...], default: tuple[Any, ...]) -> Any:
+    """A context variable; the value and the default are given as tuples of one, or empty if there is none."""
+    variable: ContextVar[Any] = ContextVar(name, default=default[0]) if default else ContextVar(name)
+    if value and value != default:
+        variable.set(value[0])
+    return variable
+
+
+def make_thread() -> Any:
+    import threading
+
+    return threading.Thread()
+
+
+def set_thread(thread: Any, state: dict[str, Any]) -> None:
+    """A thread that was not started, or has ended."""
+    thread.__dict__.update(state)
+    if thread._started.is_set() and hasattr(thread, "_handle"):  # from Python 3.13 on the handle knows that it has ended
+        thread._handle._set_done()
+
+
+def array_on_buffer(buffer: Any, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:
+    """A numpy array on memory that it does not own, as writable as that is."""
+    import numpy
+
+    return numpy.ndarray(shape, dtype, buffer=buffer, order=order)
+
+
+def array_view(
+    array: Any, offset: int, dtype: Any, shape: tuple[int, ...], strides: tuple[int, ...], writeable: bool
+) -> Any:
+    """A window on another array's memory, which is contiguous; `offset` and `strides` in bytes."""
+    import numpy
+
+    memory = (array if array.flags.c_contiguous else array.T).reshape(-1).view(numpy.ndarray).view("u1")
+    view: Any = numpy.ndarray(shape, dtype, buffer=memory, offset=offset, strides=strides)
+    if not writeable:
+        view.flags.writeable = False
+    return view
+
+
+def map_array(path: str, dtype: Any, mode: Any, offset: int, shape: tuple[int, ...], order: Any) -> Any:
+    """A file that numpy maps, mapped again."""
+    import numpy
+
+    return numpy.memmap(path, dtype, mode, offset, shape, order)
+
+
+def make_tensor(data: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
+    torch: Any = importlib.import_module("torch")
+    return torch.from_numpy(data).view(dtype).reshape(shape)
 
 
 def set_array_subclass(array: Any, state: tuple[Any, dict[str, Any]]) -> None:
@@ -275,30 +338,8 @@ def set_class(cls: type, state: tuple[dict[str, Any], list[type]]) -> None:
 # ---------------------------------------------------------------- reading
 
 
-def check_payload(directory: JobDirectory, payload: Payload, what: str) -> None:
-    """Raise VersionSkew if the payload holds bytecode of another Python."""
-    if payload.has_code and payload.magic != importlib.util.MAGIC_NUMBER.hex():
-        running = "Python " + sys.version.split()[0]
-        raise VersionSkew(directory.name, what, f"Python {payload.python} and holds functions or classes", running)
-
-
-def _map_buffers(directory: JobDirectory, path: str, payload: Payload, what: str) -> Iterator[memoryview]:
-    """Out-of-band buffers, mapped copy-on-write: writable, private, read from disk only when touched."""
-    if not payload.buffers:
-        return
-    with directory.open_trusted(buffers_path(path)) as file:
-        size = os.fstat(file.fileno()).st_size
-        needed = max(offset + length for offset, length in payload.buffers)
-        if size < needed:
-            raise Damaged(directory.name, what, f"its buffers have {size} bytes of {needed}")
-        mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
-    for offset, length in payload.buffers:
-        yield mapped[offset : offset + length]
-
-
-@contextlib.contextmanager
-def open_payload(directory: JobDirectory, path: str, payload: Payload, what: str) -> Iterator[Callable[[], Any]]:
-    """Give a function that loads the payload's next object.
+class PayloadReader:
+    """A payload whose bytes have been checked; nothing in it has been unpickled yet.
 
     Parameters
     ----------
@@ -316,34 +357,113 @@ def open_payload(directory: JobDirectory, path: str, payload: Payload, what: str
     UnsafePath
         If somebody else could have written them.
     """
-    check_payload(directory, payload, what)
-    with directory.open_trusted(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size < payload.offset + payload.size:
-            raise Damaged(
-                directory.name, what, f"{os.path.basename(path)} has {size} bytes of {payload.offset + payload.size}"
-            )
-        with (
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as whole,
-            memoryview(whole) as view,
-            view[payload.offset : payload.offset + payload.size] as part,
-        ):
-            checksum = zlib.crc32(part)
-        if checksum != payload.checksum:
-            raise Damaged(directory.name, what, f"{os.path.basename(path)} was altered since it was written")
-        file.seek(payload.offset)
-        unpickler = pickle.Unpickler(file, buffers=_map_buffers(directory, path, payload, what))
-        token = _trackers.set(payload.trackers)
+
+    def __init__(self, directory: JobDirectory, path: str, payload: Payload, what: str) -> None:
+        self._job, self._path, self._payload, self._what = directory.name, path, payload, what
+        self._check_code()
+        self._file = directory.open_trusted(path)
         try:
-            yield unpickler.load
-        finally:
-            _trackers.reset(token)
+            self._check_stream()
+            self._buffers = self._map_buffers(directory) if payload.buffers else []
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _check_code(self) -> None:
+        payload = self._payload
+        if payload.has_code and payload.magic != importlib.util.MAGIC_NUMBER.hex():
+            running = "Python " + sys.version.split()[0]
+            raise VersionSkew(self._job, self._what, f"Python {payload.python} and holds functions or classes", running)
+
+    def _damaged(self, path: str, why: str) -> Damaged:
+        return Damaged(self._job, self._what, f"{os.path.basename(path)} {why}")
+
+    def _check_stream(self) -> None:
+        payload, number = self._payload, self._file.fileno()
+        size, needed = os.fstat(number).st_size, payload.offset + payload.size
+        if size < needed:
+            raise self._damaged(self._path, f"has {size} bytes of {needed}")
+        with (
+            mmap.mmap(number, 0, access=mmap.ACCESS_READ) as whole,
+            memoryview(whole) as view,
+            view[payload.offset : needed] as part,
+        ):
+            if checksum(part) != payload.checksum:
+                raise self._damaged(self._path, "was altered since it was written")
+
+    def _map_buffers(self, directory: JobDirectory) -> list[memoryview]:
+        """Out-of-band buffers, mapped copy-on-write: writable, private, read from disk only when touched."""
+        path, payload = buffers_path(self._path), self._payload
+        with directory.open_trusted(path) as file:
+            found = os.fstat(file.fileno())
+            needed = max(offset + length for offset, length, _ in payload.buffers)
+            if found.st_size < needed:
+                raise self._damaged(path, f"has {found.st_size} bytes of {needed}")
+            mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+        buffers = [mapped[offset : offset + length] for offset, length, _ in payload.buffers]
+        if found.st_mtime_ns != payload.sealed * 10**9:
+            for buffer, (_, _, written) in zip(buffers, payload.buffers, strict=True):
+                if checksum(buffer) != written:
+                    raise self._damaged(path, "was altered since it was written")
+        return buffers
+
+    def close(self) -> None:
+        self._file.close()
+
+    @contextlib.contextmanager
+    def objects(self) -> Iterator[Callable[[], Any]]:
+        """Give a function that loads the payload's next object.
+
+        Raises
+        ------
+        NotRestored
+            If a package is missing.
+        VersionSkew
+            If loading fails and packages have other versions than when it was written.
+        """
+        skew = self._package_skew()
+        with self._file as file:
+            file.seek(self._payload.offset)
+            load = pickle.Unpickler(file, buffers=self._buffers).load
+            token = _trackers.set(self._payload.trackers)
+            try:
+                yield load
+            except Exception as error:
+                if not skew:
+                    raise
+                there, here = (", ".join(words) for words in zip(*skew, strict=True))
+                raise VersionSkew(self._job, self._what, there, f"{here} ({type(error).__name__}: {error})") from error
+            finally:
+                _trackers.reset(token)
+
+    def _package_skew(self) -> list[tuple[str, str]]:
+        """Import what the payload refers to, and tell, also in a warning, what has another minor version than it had."""
+        skew = []
+        for package, written in self._payload.packages.items():
+            try:
+                here = getattr(importlib.import_module(package), "__version__", written)
+            except ImportError as error:
+                reason = f"it needs the package {package} {written}, which cannot be imported here ({error})"
+                raise NotRestored(self._job, self._what, reason) from error
+            if isinstance(here, str) and here.split(".")[:2] != written.split(".")[:2]:
+                skew.append((f"{package} {written}", f"{package} {here}"))
+        if skew:
+            import warnings
+
+            pairs = "; ".join(f"{there}, here {here}" for there, here in skew)
+            warnings.warn(f"{self._what} of {self._job} was written with {pairs}", PackageSkew, stacklevel=2)
+        return skew
 
 
-def restore_session(directory: JobDirectory, payload: Payload, namespace: dict[str, Any]) -> None:
-    """Put the captured globals into `namespace`, which the stream knows as ``__main__``'s."""
-    with open_payload(directory, directory.session_path, payload, "session.pkl") as load:
-        load()  # the seeds, see capture.pickler
+def read_session(directory: JobDirectory, payload: Payload) -> PayloadReader:
+    """Check the captured globals of a job; see `PayloadReader` for what is raised."""
+    return PayloadReader(directory, directory.session_path, payload, "captured data")
+
+
+def restore_session(reader: PayloadReader, namespace: dict[str, Any]) -> None:
+    """Put captured globals into `namespace`, which the stream knows as ``__main__``'s."""
+    with reader.objects() as load:
+        load()  # the seeds, see capture.payload
         while (item := load()) is not None:
             namespace[item[0]] = item[1]
         register_sources(load())
@@ -351,16 +471,18 @@ def restore_session(directory: JobDirectory, payload: Payload, namespace: dict[s
 
 def load_value(directory: JobDirectory, path: str, payload: Payload, what: str) -> Any:
     """Return one value that a job wrote, into a live session: no name of the session is rebound."""
+    reader = PayloadReader(directory, path, payload, what)
     token = _keep_names.set(True)
     try:
-        with open_payload(directory, path, payload, what) as load:
-            try:
-                load()
-                value = load()
-                register_sources(load())
-            except Exception as error:
-                raise NotRestored(directory.name, what, f"{type(error).__name__}: {error}") from error
+        with reader.objects() as load:
+            load()
+            value = load()
+            register_sources(load())
             return value
+    except PersistError:
+        raise
+    except Exception as error:
+        raise NotRestored(directory.name, what, f"{type(error).__name__}: {error}") from error
     finally:
         _keep_names.reset(token)
 

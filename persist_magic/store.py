@@ -160,6 +160,26 @@ class CapturedName(Frozen):
 
 
 @frozen
+class LocalModule(Frozen):
+    """A module of the user's own, not an installed one, that a job imports.
+
+    Attributes
+    ----------
+    path : str
+        Its file; empty for a namespace package.
+    digest : str
+        Of the file when the job was submitted.
+    edited : bool
+        Whether the file then said something else than the session had loaded.
+    """
+
+    name: str
+    path: str
+    digest: str
+    edited: bool
+
+
+@frozen
 class Payload(Frozen):
     """How to read a pickle file.
 
@@ -169,10 +189,13 @@ class Payload(Frozen):
         Bytes of the pickle file (or of this part of it).
     offset : int
         Where the part starts.
-    checksum : int
-        CRC-32 of these bytes.
-    buffers : tuple of [offset, length]
+    checksum : str
+        Of these bytes, see `digests.Checksum`.
+    buffers : tuple of [offset, length, checksum]
         The out-of-band buffers in the buffer file, in the order in which the stream asks for them; bytes.
+    sealed : int
+        The modification time that the buffer file has if nobody wrote to it, seconds since the epoch. If it has another (a
+        copy that did not keep it, or an altered file), the buffers' checksums are verified.
     trackers : tuple of str
         Identities of the classes in it, by number.
     has_code : bool
@@ -181,16 +204,20 @@ class Payload(Frozen):
         The writer's bytecode magic number (importlib.util.MAGIC_NUMBER), hexadecimal.
     python : str
         The writer's Python version.
+    packages : dict of str to str
+        The versions of the packages that it refers to, by the names under which they are imported.
     """
 
     size: int
     offset: int
-    checksum: int
+    checksum: str
     buffers: tuple[Any, ...]
+    sealed: int
     trackers: tuple[str, ...]
     has_code: bool
     magic: str
     python: str
+    packages: dict[str, Any]
 
 
 @frozen
@@ -209,6 +236,10 @@ class JobSpec(Record):
         The session's ``from __future__`` compiler flags.
     fingerprint : str
         Equal for an identical cell with identical inputs.
+    modules : tuple of LocalModule
+        The user's own modules that the job imports.
+    snapshot : bool
+        Whether they were copied into the job directory.
     warnings : tuple of str
         What the capture could not promise, in words.
     """
@@ -233,6 +264,8 @@ class JobSpec(Record):
     user: str
     host: str
     time: float
+    modules: tuple[LocalModule, ...] = ()
+    snapshot: bool = False
     warnings: tuple[str, ...] = ()
 
 
@@ -377,6 +410,7 @@ class Ended(Record):
 
 _NESTED: dict[str, type[Any]] = {
     "CapturedName": CapturedName,
+    "LocalModule": LocalModule,
     "Payload": Payload,
     "ProcessId": ProcessId,
     "KeptValue": KeptValue,
@@ -404,9 +438,16 @@ def sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
-def create_file(path: str, mode: int = 0o600) -> BinaryIO:
-    """Open a file for writing that does not exist yet, not even as a link."""
-    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode), "wb")
+def create_file(path: str, mode: int = 0o600, *, readable: bool = False) -> BinaryIO:
+    """Open a file for writing that does not exist yet, not even as a link.
+
+    Parameters
+    ----------
+    readable : bool
+        Whether what was written is to be read, or mapped, through the same descriptor.
+    """
+    flags = os.O_RDWR if readable else os.O_WRONLY
+    return open(os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode), "wb")
 
 
 def sync_file(file: BinaryIO) -> None:
@@ -532,6 +573,7 @@ class JobDirectory:
         self.cell_path = os.path.join(path, "cell.py")
         self.session_path = os.path.join(path, "session.pkl")
         self.script_path = os.path.join(path, "job.sh")
+        self.modules_path = os.path.join(path, "modules")
         self.handle_path = os.path.join(path, "handle.json")
         self.cancel_path = os.path.join(path, "cancel")
         self.observed_path = os.path.join(path, "observed.json")

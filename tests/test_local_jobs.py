@@ -96,7 +96,7 @@ def test_the_result_is_the_last_expression(session: Session, cell: str, result: 
 def test_a_value_that_cannot_be_pickled_is_told_and_takes_nothing_down(session: Session) -> None:
     job = session.persist("partly", "import sqlite3\nbox = {'db': [sqlite3.connect(':memory:')]}\ngood = 7\nbox")
     with pytest.raises(
-        NotPickled, match=r"result\['db'\]\[0\]: cannot pickle 'sqlite3.Connection' object; it was \{'db': \["
+        NotPickled, match=r"result\['db'\]\[0\]: cannot pickle 'Connection': a database connection; it was \{'db': \["
     ):
         job.fetch(60)
     assert job.status().state is JobState.DONE
@@ -131,7 +131,7 @@ def test_a_damaged_capture_is_told_by_its_own_words(session: Session, marker: Pa
     (queued.path / "session.pkl").write_bytes(b"")
     marker.touch()
     first.wait(60)
-    assert queued.wait(60).reason.startswith("session.pkl of queued is damaged: session.pkl has 0 bytes of ")
+    assert queued.wait(60).reason.startswith("captured data of queued is damaged: session.pkl has 0 bytes of ")
 
 
 def test_an_exception_that_cannot_be_restored_is_told_all_the_same(session: Session) -> None:
@@ -908,7 +908,13 @@ def test_bad_input_is_one_line_and_leaves_nothing(session: Session) -> None:
     before = sorted(os.listdir(session.root))
     for name, cell, options, error, words in [
         ("x", "missing + 1", {}, MissingNames, "the cell reads missing, not defined here"),
-        ("x", "model", {}, Unpicklable, r"model\.source\[0\]: cannot pickle 'sqlite3.Connection' object; .*--without model"),
+        (
+            "x",
+            "model",
+            {},
+            Unpicklable,
+            r"model\.source\[0\]: cannot pickle 'Connection': a database connection; .*--without model",
+        ),
         ("x", "1", {"add": ("nothere",)}, MissingNames, "nothere"),
         ("../x", "1", {}, InvalidName, "no name for a job"),
         ("x", "1", {"backend": "moon"}, BackendError, "backend moon: there is none of that name; there are local"),

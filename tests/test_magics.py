@@ -162,7 +162,7 @@ def test_what_was_lost_is_told_when_all_is_fetched(shell: Shell) -> None:
     shell.run("%persist_fetch lost --all")
     said = shell.said()
     assert (
-        "left out: conn of job lost could not be kept: cannot pickle 'sqlite3.Connection' object; it was <sqlite3.Connection"
+        "left out: conn of job lost could not be kept: cannot pickle 'Connection': a database connection; it was <sqlite3.Connection"
         in said
     )
     assert shell.run("x") == 1

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import hashlib
 import os
-import sys
 import types
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..digests import text_digest
 from ..errors import CaptureError, MissingNames, Unpicklable
-from ..store import CapturedName, Payload, create_file, sync_file
+from ..store import CapturedName, LocalModule, Payload, create_file, sync_file
 from . import explain, names
+from .arrays import SMALL_BUFFER
+from .bytecode import code_globals
 from .explain import is_a
-from .pickler import BufferFile, CannotPickle, PayloadWriter, code_globals, deeply, importable, write_names
+from .modules import local_modules
+from .payload import BufferFile, CannotPickle, PayloadWriter, deeply, write_names
+from .pickler import Reducer, asked_by, home_of, importable
 
 CALL = "__persist_call__"
 """The global through which a persisted function and its arguments reach the worker."""
@@ -28,8 +31,8 @@ CALL = "__persist_call__"
 _SYSTEM_NAMES = frozenset(
     {"__name__", "__doc__", "__builtins__", "__builtin__", "__package__", "__loader__", "__spec__", "__annotations__"}
 )
-_LARGE_CONTAINER = 8192
-"""sys.getsizeof of a container, itself alone, from which on its elements are likely to be no longer small; bytes."""
+_LARGE_CONTAINER = 1000
+"""Containers with so many elements are written before those that may be small."""
 _SHELL_NAMES = frozenset({"get_ipython", "exit", "quit", "open", "display"})
 
 
@@ -78,6 +81,7 @@ class Capture:
 
     names: tuple[CapturedName, ...]
     payload: Payload
+    modules: tuple[LocalModule, ...]
     cell_digest: str
     fingerprint: str
     warnings: tuple[str, ...]
@@ -85,7 +89,7 @@ class Capture:
     @property
     def size(self) -> int:
         """Bytes written."""
-        buffers: set[tuple[int, int]] = {(offset, length) for offset, length in self.payload.buffers}
+        buffers: set[tuple[int, int]] = {(offset, length) for offset, length, _ in self.payload.buffers}
         return self.payload.size + sum(length for _, length in buffers)
 
 
@@ -124,6 +128,7 @@ def capture(
     warnings: list[str] = []
     items: list[tuple[str, Any, str]] = []
     attributes: set[str] = set()
+    imports: set[str] = set()
     wanted: dict[str, str] = {}
     if call is None:
         needs = _needs(job, source, namespace.keys() - system)
@@ -131,7 +136,7 @@ def capture(
         if missing := [name for name in (*needs.missing, *unknown) if name not in selection.omit]:
             raise MissingNames(job, tuple(dict.fromkeys(missing)))
         wanted = dict.fromkeys((*needs.names, *needs.mentioned, *selection.add), "cell")
-        attributes, warnings = needs.attributes, needs.warnings
+        attributes, imports, warnings = needs.attributes, needs.imports, needs.warnings
     left_out = system | set(selection.omit)
     wanted |= _data_of_functions(wanted, call, namespace)
     for name in sorted(wanted.keys() - left_out, key=lambda name: _rank(name, namespace[name])):
@@ -139,28 +144,36 @@ def capture(
     if call is not None:
         items.append((CALL, call, "cell"))
 
-    def write(deep: bool) -> tuple[dict[str, tuple[int, str, str]], Payload]:
+    def write(deep: bool) -> tuple[dict[str, tuple[int, str, str]], Payload, Reducer]:
         for each in (path, buffers):  # of an attempt that met too deep a nesting
             if each is not None and os.path.lexists(each):
                 os.unlink(each)
         opened = create_file(path) if path is not None else contextlib.nullcontext()
         with opened as file, contextlib.closing(BufferFile(buffers)) as buffer_file:
-            writer = PayloadWriter(file, buffer_file, namespace, digests=True, deep=deep)
+            values = {id(value) for _, value, _ in items}
+            writer = PayloadWriter(file, buffer_file, namespace, wanted=values, digests=True, deep=deep)
             writer.reducer.attributes |= attributes
             written = write_names(writer, items, left_out)
             payload = writer.close()
             if file is not None:
                 sync_file(file)
-        return written, payload
+        return written, payload, writer.reducer
 
     try:
-        written, payload = deeply(write)
+        written, payload, reducer = deeply(write)
     except CannotPickle as failure:
         raise _explained(job, failure.error, items, namespace) from failure.error
     captured = tuple(_describe(name, namespace, call, *facts) for name, facts in written.items())
-    cell_digest = _digest(source.kind, source.code.strip(), str(source.future_flags))
-    inputs = [f"{each.name}={each.digest}" for each in captured if each.digest]
-    return Capture(captured, payload, cell_digest, _digest(cell_digest, *inputs), tuple(dict.fromkeys(warnings)))
+    modules = tuple(local_modules(imports | reducer.modules | reducer.imports))
+    if edited := [each.name for each in modules if each.edited]:
+        are = "is" if len(edited) == 1 else "are"
+        warnings.append(f"{', '.join(edited)} {are} edited since imported here: the job imports the file as it is now")
+    warnings += reducer.remarks()
+    cell_digest = text_digest(source.kind, source.code.strip(), str(source.future_flags))
+    digests = [(each.name, each.digest) for each in captured] + [(each.name, each.digest) for each in modules]
+    inputs = [f"{name}={digest}" for name, digest in digests if digest]
+    fingerprint = text_digest(cell_digest, *inputs)
+    return Capture(captured, payload, modules, cell_digest, fingerprint, tuple(dict.fromkeys(warnings)))
 
 
 def _needs(job: str, source: Source, known: Collection[str]) -> names.Needs:
@@ -186,7 +199,16 @@ def _rank(name: str, value: Any) -> tuple[int, str]:
         return 4, name
     if type(value).__module__ == "__main__":
         return 3, name
-    return 1 if sys.getsizeof(value) > _LARGE_CONTAINER else 2, name
+    return 1 if _is_large(value) else 2, name
+
+
+def _is_large(value: Any) -> bool:
+    """Whether data is large, told without looking into it: ``sys.getsizeof`` of a DataFrame counts every object."""
+    kind = type(value)
+    if kind in (list, tuple, dict, set, frozenset, str, bytes, bytearray):
+        return len(value) > _LARGE_CONTAINER
+    size = value.nbytes if home_of(kind) == "numpy" and hasattr(value, "nbytes") else None
+    return size >= SMALL_BUFFER if size is not None else home_of(kind) != "builtins"
 
 
 def _data_of_functions(names: Iterable[str], call: Any, namespace: dict[str, Any]) -> dict[str, str]:
@@ -194,28 +216,32 @@ def _data_of_functions(names: Iterable[str], call: Any, namespace: dict[str, Any
 
     Only for the account: the pickler finds all of them by itself, wherever the functions hide.
     """
-    found: dict[str, str] = {}
+    askers = dict.fromkeys(names, "cell")
     seen: set[int] = set()
-    waiting: list[Any] = [namespace[name] for name in names if name in namespace]
-    waiting += [call[0]] if call is not None else []
+    waiting: list[tuple[Any, str]] = [(namespace[name], name) for name in askers if name in namespace]
+    waiting += [(call[0], "")] if call is not None else []
+    data: dict[str, str] = {}
     while waiting:
-        value = waiting.pop()
+        value, found_in = waiting.pop()
         if id(value) in seen:
             continue
         seen.add(id(value))
         if is_a(value, type):
             if not importable(value):
-                waiting += [each for each in vars(value).values() if isinstance(each, types.FunctionType)]
+                waiting += [(each, found_in) for each in vars(value).values() if isinstance(each, types.FunctionType)]
         elif not is_a(value, types.FunctionType):
-            waiting.append(type(value))
+            waiting.append((type(value), found_in))
         elif value.__globals__ is namespace:
+            asker = asked_by(value, namespace, askers, found_in)
             for name in code_globals(value.__code__):
                 if name in namespace:
                     used = namespace[name]
-                    if not is_a(used, (types.FunctionType, types.ModuleType, type)):
-                        found.setdefault(name, f"{value.__qualname__}()")
-                    waiting.append(used)
-    return found
+                    if name not in askers:
+                        askers[name] = asker
+                        if not is_a(used, (types.FunctionType, types.ModuleType, type)):
+                            data[name] = asker
+                    waiting.append((used, name))
+    return data
 
 
 def _provided_names(namespace: dict[str, Any]) -> set[str]:
@@ -231,25 +257,22 @@ def _home(function: Any) -> str:
     return str(found)
 
 
-def _digest(*parts: str) -> str:
-    return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
 def _describe(name: str, namespace: dict[str, Any], call: Any, size: int, digest: str, asked_by: str) -> CapturedName:
     value = call if name == CALL else namespace[name]
     return CapturedName(name, explain.type_name(value), explain.detail(value), size, digest, asked_by)
 
 
-def _explained(job: str, error: Exception, items: Sequence[tuple[str, Any, str]], namespace: dict[str, Any]) -> CaptureError:
+def _explained(
+    job: str, error: BaseException, items: Sequence[tuple[str, Any, str]], namespace: dict[str, Any]
+) -> CaptureError:
     """The same failure with the path to the culprit, found by pickling again with the names of objects in view."""
     for name, value, _ in items:
         found = explain.find_culprit(name, value, namespace)
         if found is not None:
-            path, reason = found
             if name == CALL:
-                return Unpicklable(job, "", _call_path(path, value[0]), reason)
-            return Unpicklable(job, name, path, reason)
-    return Unpicklable(job, items[0][0] if items else "", "one of its names", explain.reason_of(error))
+                return Unpicklable(job, "", _call_path(found.path, value[0]), found.reason, found.advice)
+            return Unpicklable(job, name, found.path, found.reason, found.advice)
+    return Unpicklable(job, items[0][0] if items else "", "one of its names", explain.reason_of(error), "")
 
 
 def _call_path(path: str, function: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import getpass
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import CaptureError
@@ -15,7 +16,8 @@ from ..errors import CaptureError
 CARRIED = ("PYTHONPATH",)
 """Variables that job.sh unsets, so that nothing in them can keep the worker from starting; the cell gets them back.
 
-All others reach the job through the process that starts it and are not written down: they may hold secrets.
+All others reach the job through the process that starts it, and are written down only if they were chosen: they may hold
+secrets.
 """
 
 
@@ -43,8 +45,14 @@ class Environment:
     host: str
 
 
-def record() -> Environment:
-    """Return the environment of this process."""
+def record(chosen: Sequence[str] = ()) -> Environment:
+    """Return the environment of this process.
+
+    Parameters
+    ----------
+    chosen : sequence of str
+        Names of environment variables to write down.
+    """
     try:
         cwd = os.getcwd()
     except FileNotFoundError:
@@ -52,7 +60,7 @@ def record() -> Environment:
     return Environment(
         cwd=cwd,
         sys_path=tuple(dict.fromkeys(os.path.abspath(entry) if entry else cwd for entry in map(os.fspath, sys.path))),
-        variables={name: os.environ[name] for name in CARRIED if name in os.environ},
+        variables={name: os.environ[name] for name in (*CARRIED, *chosen) if name in os.environ},
         python=sys.version.split()[0],
         executable=sys.executable,
         dill=str(getattr(sys.modules.get("dill"), "__version__", "")),

@@ -11,7 +11,9 @@ import sys
 import types
 from collections import deque
 
-from .pickler import ATOMS, PythonPickler, Reducer, code_globals, home_of
+from ..records import Frozen, frozen
+from .bytecode import code_globals
+from .pickler import ATOMS, PythonPickler, Reducer, home_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,14 +127,26 @@ def _holds_only_atoms(obj: Any) -> bool:
     return kind is dict and len(obj) > _MANY and set(map(type, obj.values())) <= ATOMS
 
 
-def find_culprit(name: str, value: Any, namespace: dict[str, Any]) -> tuple[str, str] | None:
-    """Say where in a value the thing sits that cannot be pickled.
+@frozen
+class Culprit(Frozen):
+    """What cannot be pickled.
 
-    Returns
-    -------
-    (path, reason) or None
-        For example ``("model.loader._lock", "cannot pickle 'sqlite3.Connection' object")``; None if nothing fails.
+    Attributes
+    ----------
+    path : str
+        Where it sits: ``model.loader._lock``.
+    reason : str
+    advice : str
+        What to do instead, or "".
     """
+
+    path: str
+    reason: str
+    advice: str
+
+
+def find_culprit(name: str, value: Any, namespace: dict[str, Any]) -> Culprit | None:
+    """Say where in a value the thing sits that cannot be pickled, or None if nothing fails."""
     pickler = _PathPickler(Reducer(namespace))
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, 10_000))
@@ -143,7 +157,7 @@ def find_culprit(name: str, value: Any, namespace: dict[str, Any]) -> tuple[str,
             path = path_of(name, pickler.stack)
         except Exception:  # noqa: BLE001  an object on the way raises when it is looked at
             path = name
-        return path, reason_of(error)
+        return Culprit(path, reason_of(error), getattr(error, "advice", ""))
     finally:
         sys.setrecursionlimit(limit)
     return None

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from .pickler import IDENTIFIER, TAKES_CODE, code_globals
+from .bytecode import IDENTIFIER, TAKES_CODE, code_globals, code_imports
 
 Assigned: TypeAlias = "frozenset[str] | None"
 """The names certainly assigned at a point; None after ``raise``, ``break``, …: that point is never reached."""
@@ -55,6 +55,8 @@ class Needs:
         Names that the cell may assign.
     attributes : set of str
         Attribute names in the cell.
+    imports : set of str
+        Modules that the cell imports.
     warnings : list of str
         Accesses that cannot be followed, in words.
     """
@@ -64,6 +66,7 @@ class Needs:
     missing: list[str]
     assigned: set[str]
     attributes: set[str]
+    imports: set[str]
     warnings: list[str]
 
 
@@ -93,6 +96,7 @@ def needed_names(code: str, known: Collection[str], future_flags: int = 0) -> Ne
         missing=walk.missing(),
         assigned=set(walk.stores),
         attributes=walk.attributes,
+        imports=walk.imports,
         warnings=walk.warnings,
     )
 
@@ -132,6 +136,7 @@ class _Walk:
         self.mentions: dict[str, None] = {}
         self.stores: dict[str, None] = {}
         self.attributes: set[str] = set()
+        self.imports: set[str] = set()
         self.warnings: list[str] = []
         self.lazy_annotations = False
         self.any_name = False  # an unknown ``import *`` may bind any name
@@ -297,11 +302,15 @@ class _Walk:
 
     def on_Import(self, node: ast.Import, assigned: Assigned) -> Assigned:
         for alias in node.names:
+            self.imports.add(alias.name)
             assigned = self.store(alias.asname or alias.name.partition(".")[0], assigned)
         return assigned
 
     def on_ImportFrom(self, node: ast.ImportFrom, assigned: Assigned) -> Assigned:
+        self.imports.add(node.module or "")
         for alias in node.names:
+            if (submodule := f"{node.module}.{alias.name}") in sys.modules:
+                self.imports.add(submodule)
             if node.module == "__future__" and alias.name == "annotations":
                 self.lazy_annotations = True
             if alias.name != "*":
@@ -341,8 +350,11 @@ class _Walk:
             return self.store(node.name, assigned)
         for expression in (*node.decorator_list, *node.bases, *(keyword.value for keyword in node.keywords)):
             assigned = self.expression(expression, assigned)
-        _ClassBody(self, node.name, assigned).body(node.body, frozenset())
+        self.class_body(node, assigned)
         return self.store(node.name, assigned)
+
+    def class_body(self, node: ast.ClassDef, assigned: Assigned) -> None:
+        _ClassBody(self, node.name, assigned).body(node.body, frozenset())
 
     def _evaluated_at_definition(self, node: Any, assigned: Assigned) -> Any:
         """Read what is evaluated before the function's name is bound; return the function without it."""
@@ -380,6 +392,7 @@ class _Walk:
         for name in code_globals(code):
             if name != own:
                 self.read(name, assigned)
+        self.imports.update(code_imports(code))
         for part in ast.walk(node):
             if isinstance(part, ast.Attribute):
                 self.attributes.add(part.attr)
@@ -532,7 +545,8 @@ class _ClassBody(_Walk):
         super().__init__(outer.known)
         self._outer, self._assigned = outer, assigned
         self._inside: Assigned = assigned if assigned is None else assigned | {name}
-        self.mentions, self.attributes, self.warnings = outer.mentions, outer.attributes, outer.warnings
+        self.mentions, self.warnings = outer.mentions, outer.warnings
+        self.attributes, self.imports = outer.attributes, outer.imports
         self.lazy_annotations = outer.lazy_annotations
 
     def read(self, name: str, assigned: Assigned) -> None:
@@ -541,6 +555,9 @@ class _ClassBody(_Walk):
 
     def nested(self, node: ast.stmt, assigned: Assigned, own: str | None = None) -> None:
         self._outer.nested(node, self._inside, own)
+
+    def class_body(self, node: ast.ClassDef, assigned: Assigned) -> None:
+        self._outer.class_body(node, self._inside)
 
     def comprehension(self, node: Any, assigned: Assigned) -> Assigned:
         first = node.generators[0]

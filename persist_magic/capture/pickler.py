@@ -1,12 +1,8 @@
 """The pickler: C pickle, with reducers for what belongs to the session.
 
-Owns how functions, classes, modules, locks and streams are reduced, and the file format of a payload (pickle stream, page
-aligned buffers beside it). Needs the standard library only; dill is imported when an object turns up that the stock pickler
-refuses or would store by a name the worker does not have, and its own savers then reduce it.
-Knows nothing of job directories beyond the `Payload` record that says how to read the file back.
-
-The stream of a payload: the seeds (stand-ins that take the memo slots of the session's namespace and of builtins, so that
-each reference to them means the reader's), then the objects, one ``dump`` each on one memo, then the sources of the code.
+Owns how functions, classes, modules, locks and streams are reduced, and what is refused. Needs the standard library only;
+dill is imported when an object turns up that the stock pickler refuses or would store by a name the worker does not have,
+and its own savers then reduce it. Knows nothing of files: see `payload`.
 """
 
 from __future__ import annotations
@@ -15,47 +11,32 @@ import _thread
 import abc
 import builtins
 import collections
-import contextlib
 import copyreg
 import enum
 import functools
-import importlib.util
-import io
 import marshal
 import operator
 import os
 import pickle
-import re
 import sys
 import types
 import weakref
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection
 
 from .. import restore
-from ..store import Payload, create_file, sync_file
+from ..digests import text_digest
+from .arrays import SMALL_BUFFER, Arrays
+from .bytecode import IDENTIFIER, TAKES_CODE, code_globals, code_imports, string_constants
+from .modules import versions
+from .refusals import why_refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, BinaryIO, ClassVar, TypeVar
-
-    T = TypeVar("T")
+    from typing import Any, ClassVar
 
     Reduction = Any  # what object.__reduce__ may return: a str, a tuple of two to six, or NotImplemented
 
-PAGE = 4096
 ATOMS = frozenset({int, float, complex, str, bytes, bytearray, bool, type(None)})
-_MOST_SET_OBJECTS = 1000
-_DEEP_STACK = 512 << 20
-_DEEP_RECURSION = 1_000_000
-TAKES_CODE = frozenset({"eval", "exec", "query", "evaluate", "format_map", "sql", "ols", "dmatrix", "dmatrices"})
-"""Functions and methods that are given Python, or names, in a string."""
-IDENTIFIER = re.compile(r"[^\W\d]\w*")
-SMALL_BUFFER = 1 << 16
-"""Buffers below this many bytes stay in the stream."""
-SMALL_CANONICAL, LARGEST_CANONICAL = 1 << 14, 1 << 17
-"""Up to so many bytes an object is pickled once more for its digest, by the slow Python pickler, to be independent of the
-session's accidents: any object, or one that may hold sets."""
 
 _NATIVE: set[type] = {
     range,
@@ -88,6 +69,8 @@ _NATIVE: set[type] = {
     types.SimpleNamespace,
     types.GenericAlias,
 }
+_ARROW = " ← "
+_LONGEST_CHAIN = 4
 _STREAMS = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
 _ENUM_MACHINERY = frozenset(
     {
@@ -115,40 +98,11 @@ _ENUM_MACHINERY = frozenset(
 
 
 class Refused(pickle.PicklingError):
-    """An object that cannot be written, with the words for it."""
+    """An object that cannot be written, with the words for it and what to do instead."""
 
-    def __init__(self, obj: object, why: str) -> None:
+    def __init__(self, why: str, advice: str) -> None:
         super().__init__(why)
-        self.obj = obj
-
-
-@functools.lru_cache(maxsize=4096)
-def code_globals(code: types.CodeType) -> tuple[str, ...]:
-    """Return the names that code, with the code nested in it, looks up or sets as globals."""
-    import dis  # slow to import, and a worker may meet no function
-
-    names: dict[str, None] = {}
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in (
-            "LOAD_GLOBAL",
-            "STORE_GLOBAL",
-            "DELETE_GLOBAL",
-            "LOAD_NAME",
-            "LOAD_FROM_DICT_OR_GLOBALS",
-        ):
-            names[instruction.argval] = None
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            names.update(dict.fromkeys(code_globals(constant)))
-    return tuple(names)
-
-
-def _string_constants(code: types.CodeType) -> Iterator[str]:
-    for constant in code.co_consts:
-        if isinstance(constant, str):
-            yield constant
-        elif isinstance(constant, types.CodeType):
-            yield from _string_constants(constant)
+        self.advice = advice
 
 
 def importable(obj: Any) -> bool:
@@ -172,7 +126,27 @@ def _module_dict(name: object) -> Any:
     return getattr(sys.modules.get(name), "__dict__", None) if isinstance(name, str) else None
 
 
-class _StandIn:
+def asked_by(function: types.FunctionType, namespace: dict[str, Any], askers: dict[str, str], current: str) -> str:
+    """Return who uses the globals of a function, and who asked for that in turn: "select() ← cell".
+
+    Parameters
+    ----------
+    askers : dict of str to str
+        For globals that are known already, who asked for each.
+    current : str
+        The global in which the function was found.
+    """
+    own = function.__name__
+    if own in askers and namespace.get(own) is function:
+        parent = askers[own]
+    else:
+        parent = f"{current} ← {askers[current]}" if askers.get(current) else ""
+    if parent.count(_ARROW) > _LONGEST_CHAIN:
+        parent = f"…{_ARROW}{parent.rpartition(_ARROW)[2]}"
+    return f"{function.__qualname__}(){_ARROW}{parent}" if parent else f"{function.__qualname__}()"
+
+
+class StandIn:
     """Pickles as a call; the session's namespace takes over its place in the memo."""
 
     def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
@@ -189,33 +163,65 @@ class Reducer:
     ----------
     namespace : dict
         The session's globals; every reference to it means the reader's ``__main__``.
+    wanted, spill
+        See `Arrays`.
+
+    Attributes
+    ----------
+    reduce : callable
+        What the pickler asks for each object: ``reducer_override``.
+    current : str
+        The global that is being written.
+    emitted : dict of str to str
+        Globals in the stream, and who asked for each: "select() ← cell".
     """
 
-    def __init__(self, namespace: dict[str, Any]) -> None:
+    def __init__(self, namespace: dict[str, Any], wanted: Collection[int] = (), spill: Any = None) -> None:
         self.namespace = namespace
-        self.emitted: dict[str, str] = {}  # global -> who asked for it
+        self.current = ""
+        self.emitted: dict[str, str] = {}
         self.also: dict[str, str] = {}  # global -> who mentions it in a string annotation
         self.attributes: set[str] = set()  # attribute names seen in code: which submodules to import
+        self.modules: set[str] = set()  # modules by whose names the stream refers to something
+        self.imports: set[str] = set()  # modules that functions in it import when they run
         self.trackers: list[str] = []
         self.sources: dict[str, str] = {}
         self.has_code = False
-        self.last: object = None  # the last object met, for messages
+        self._arrays = Arrays(wanted, spill, lambda: self.current)
+        self._files: dict[str, str] = {}  # what is opened anew by its path -> the name that holds it
+        self._scripts: dict[str, dict[str, None]] = {}  # file that %run executed -> its functions
         self._numbers: dict[type, int] = {}
-        self._handlers: dict[type, Callable[[Any], Reduction] | None] = {}
-        self._private_namespaces: dict[int, tuple[_StandIn, set[str]]] = {}
+        self._private_namespaces: dict[int, tuple[StandIn, set[str]]] = {}
         self._modules: dict[int, types.ModuleType] = {}
         self._filenames: dict[str, str] = {}
+        self.reduce = self._dispatcher()
 
-    def reduce(self, obj: Any) -> Reduction:
-        kind = type(obj)
-        try:
-            handler = self._handlers[kind]
-        except KeyError:
-            handler = self._handlers[kind] = self._handler(kind)
-        if handler is None:
-            self.last = obj
-            return NotImplemented
-        return handler(obj)
+    def _dispatcher(self) -> Callable[[Any], Reduction]:
+        """Make the function that is called for each object: a closure, since its time is the pickler's time."""
+        handlers: dict[type, Callable[[Any], Reduction] | None] = {}
+
+        def reduce(obj: Any, kind_of: Any = type, handlers: Any = handlers, stock: Any = NotImplemented) -> Reduction:
+            try:
+                handler = handlers[kind_of(obj)]
+            except KeyError:
+                handler = handlers[kind_of(obj)] = self._handler(kind_of(obj))
+            return stock if handler is None else handler(obj)
+
+        return reduce
+
+    def packages(self) -> dict[str, str]:
+        """Return the versions of the packages that the stream refers to, by the names under which they are imported."""
+        return versions(self.modules)
+
+    def remarks(self) -> list[str]:
+        """Return in words what will be different in the job."""
+        remarks = self._arrays.remarks()
+        for path, name in self._files.items():
+            remarks.append(f"{name} maps {path}: the job maps the file as it is then")
+        for path, functions in self._scripts.items():
+            names = ", ".join(f"{each}()" for each in functions)
+            remarks.append(f"{names} came from {path}, executed by %run: in the job, too, with that script's own globals")
+        return remarks
 
     def _handler(self, kind: type) -> Callable[[Any], Reduction] | None:
         """The reducer for a type; None means that the stock pickler does it right."""
@@ -242,6 +248,12 @@ class Reducer:
         if typing is not None:
             table |= {typing.TypeVar: self._type_variable, typing.NewType: self._new_type}
             table |= {typing.ParamSpec: self._parameters, getattr(typing, "TypeVarTuple", None): self._parameters}
+        if (contextvars := sys.modules.get("contextvars")) is not None:
+            table[contextvars.ContextVar] = self._context_variable
+        if (numpy := sys.modules.get("numpy")) is not None and hasattr(numpy, "memmap"):
+            table |= {numpy.ndarray: self._arrays.reduce, numpy.memmap: self._memory_map}
+        if (threading := sys.modules.get("threading")) is not None:
+            table[threading.Thread] = self._thread
         if kind in table:
             return table[kind]
         if issubclass(kind, type):
@@ -252,36 +264,22 @@ class Reducer:
             return self._stream
         if home_of(kind).startswith(("IPython.", "ipykernel.")) and self._is_shell(kind):
             return lambda shell: (restore.shell, ())
-        return self._refusal(kind) or self._array_subclass(kind) or self._by_dill(kind)
+        special = self._refusal(kind) or self._tensor(kind) or self._array_subclass(kind) or self._by_name(kind)
+        return special or self._by_dill(kind)
 
     @staticmethod
     def _is_shell(kind: type) -> bool:
         module = sys.modules.get("IPython.core.interactiveshell")
         return module is not None and issubclass(kind, module.InteractiveShell)
 
-    # ---- what is never written
-
-    def _refusal(self, kind: type) -> Callable[[Any], Reduction] | None:
-        why = {
-            ("_io", "TextIOWrapper"): "an open file; open it where it is used",
-            ("_io", "BufferedReader"): "an open file; open it where it is used",
-            ("_io", "BufferedWriter"): "an open file; open it where it is used",
-            ("_io", "BufferedRandom"): "an open file; open it where it is used",
-            ("_io", "FileIO"): "an open file; open it where it is used",
-            ("ctypes", "CDLL"): "a library loaded into this process",
-            ("ctypes", "PyDLL"): "a library loaded into this process",
-            ("builtins", "PyCapsule"): "a pointer into this process",
-            ("builtins", "frame"): "a running frame",
-            ("builtins", "generator"): "a generator cannot leave its process; make a list of it",
-            ("builtins", "coroutine"): "a running coroutine",
-            ("subprocess", "Popen"): "a child process of this session",
-            ("socket", "socket"): "a socket of this session",
-        }.get((home_of(kind), kind.__qualname__))
-        if why is None:
+    @staticmethod
+    def _refusal(kind: type) -> Callable[[Any], Reduction] | None:
+        words = why_refused(kind)
+        if words is None:
             return None
 
         def refuse(obj: object) -> Reduction:
-            raise Refused(obj, f"cannot pickle {kind.__qualname__!r}: {why}")
+            raise Refused(*words)
 
         return refuse
 
@@ -301,7 +299,7 @@ class Reducer:
             return None
 
         def reduce(obj: Any) -> Reduction:
-            self.last = obj
+            self.modules.add("dill")
             return saver(obj)
 
         return reduce
@@ -337,28 +335,30 @@ class Reducer:
         source = "".join(linecache.getlines(filename))
         if not source:
             return filename
-        digest = new_digest()
-        digest.update(source.encode("utf-8", "replace"))
-        name = f"<cell {digest.hexdigest()[:8]}>"
+        name = f"<cell {text_digest(source)[:8]}>"
         self.sources[name] = source
         return name
 
     def _function(self, function: types.FunctionType) -> Reduction:
         if importable(function):
+            self.modules.add(function.__module__)
             return NotImplemented
-        self.last = function
+        self.imports.update(code_imports(function.__code__))
         namespace: Any = function.__globals__
         needed: dict[str, Any] = {}
         if namespace is self.namespace:
             needed = self._needed(function)
         elif (module := self._modules.get(id(namespace))) is not None:
-            namespace = _StandIn(restore.namespace_of, module)
+            namespace = StandIn(restore.namespace_of, module)
         elif namespace is not builtins.__dict__ and _module_dict(namespace.get("__name__")) is namespace:
-            namespace = _StandIn(restore.module_namespace, namespace["__name__"])
+            self.modules.add(namespace["__name__"])
+            namespace = StandIn(restore.module_namespace, namespace["__name__"])
         elif namespace is not builtins.__dict__:
             stand_in, seen = self._private_namespaces.setdefault(
-                id(namespace), (_StandIn(restore.new_namespace, namespace.get("__name__", "__main__")), set())
+                id(namespace), (StandIn(restore.new_namespace, namespace.get("__name__", "__main__")), set())
             )
+            if "__file__" in namespace:
+                self._scripts.setdefault(os.path.basename(namespace["__file__"]), {})[function.__qualname__] = None
             for name in code_globals(function.__code__):
                 if name in namespace and name not in seen:
                     seen.add(name)
@@ -380,7 +380,7 @@ class Reducer:
         or ``__hash__`` calls the function.
         """
         needed = {}
-        asker = f"{function.__qualname__}()"
+        asker = asked_by(function, self.namespace, self.emitted, self.current)
         self.attributes.update(function.__code__.co_names)
         for name in code_globals(function.__code__):
             if name in self.namespace and name not in self.emitted:
@@ -390,7 +390,7 @@ class Reducer:
             if isinstance(annotation, str):
                 self._mention(annotation, asker)
         if not TAKES_CODE.isdisjoint(function.__code__.co_names):
-            for text in _string_constants(function.__code__):
+            for text in string_constants(function.__code__):
                 for name in IDENTIFIER.findall(text):
                     if name in self.namespace:
                         self.also.setdefault(name, asker)
@@ -425,8 +425,8 @@ class Reducer:
 
     def _class(self, cls: Any) -> Reduction:
         if importable(cls):
+            self.modules.add(cls.__module__)
             return NotImplemented
-        self.last = cls
         if not cls.__flags__ & (1 << 9):  # Py_TPFLAGS_HEAPTYPE
             handler = self._by_dill(type)
             return handler(cls) if handler is not None else NotImplemented
@@ -434,7 +434,7 @@ class Reducer:
         attributes = dict(cls.__dict__)
         for annotation in (attributes.get("__annotations__") or {}).values():
             if isinstance(annotation, str):
-                self._mention(annotation, cls.__qualname__)
+                self._mention(annotation, f"{cls.__qualname__} ← {self.emitted.get(cls.__qualname__) or 'cell'}")
         if isinstance(cls, enum.EnumMeta):
             make, arguments = self._enum_skeleton(cls, attributes)
         else:
@@ -489,11 +489,11 @@ class Reducer:
     # ---- the rest
 
     def _module(self, module: types.ModuleType) -> Reduction:
-        self.last = module
         name = module.__name__
         if name == "__main__" and module.__dict__ is self.namespace:
             return restore.main_module, ()
         if sys.modules.get(name) is module:
+            self.modules.add(name)
             prefix = name + "."
             loaded = (other[len(prefix) :] for other in sorted(sys.modules) if other.startswith(prefix))
             used = tuple(prefix + other for other in loaded if self.attributes.issuperset(other.split(".")))
@@ -506,7 +506,6 @@ class Reducer:
         for name in _STREAMS:
             if stream is getattr(sys, name, None):
                 return restore.standard_stream, (name,)
-        self.last = stream
         refuse = self._refusal(type(stream))
         return refuse(stream) if refuse is not None else NotImplemented
 
@@ -538,6 +537,78 @@ class Reducer:
     def _new_type(self, made: Any) -> Reduction:
         return restore.new_type, (made.__name__, made.__supertype__, made.__module__)
 
+    def _context_variable(self, variable: Any) -> Reduction:
+        contextvars: Any = sys.modules["contextvars"]
+        missing = object()
+        value, default = variable.get(missing), contextvars.Context().run(variable.get, missing)
+        state = tuple(() if each is missing else (each,) for each in (value, default))
+        return restore.make_context_variable, (variable.name, *state)
+
+    def _thread(self, thread: Any) -> Reduction:
+        if thread.is_alive():
+            raise Refused("cannot pickle 'Thread': a running thread", "start it inside the cell")
+        process_bound = {"_handle", "_tstate_lock", "_invoke_excepthook", "_stderr"}
+        state = {name: value for name, value in thread.__dict__.items() if name not in process_bound}
+        return restore.make_thread, (), state, None, None, restore.set_thread
+
+    def _memory_map(self, array: Any) -> Reduction:
+        """A file that numpy maps is mapped again: what is written to it is to reach the file, and it may be huge."""
+        numpy: Any = sys.modules["numpy"]
+        whole = array
+        while type(whole.base) is numpy.memmap:
+            whole = whole.base
+        if whole.filename is None or whole.mode == "c":  # in memory, or with changes that only this process has
+            return restore.given, (numpy.asarray(array),)
+        if whole is not array:
+            offset = array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
+            return restore.array_view, (whole, offset, array.dtype, array.shape, array.strides, array.flags.writeable)
+        self._files.setdefault(os.fspath(whole.filename), self.current)
+        mode = "r" if whole.mode == "r" else "r+"
+        order = "C" if whole.flags.c_contiguous else "F"
+        return restore.map_array, (os.path.abspath(whole.filename), whole.dtype, mode, whole.offset, whole.shape, order)
+
+    @staticmethod
+    def _tensor(kind: type) -> Callable[[Any], Reduction] | None:
+        """torch's tensors as numpy's arrays, whose data goes out of band, where that says all there is to say of them."""
+        torch: Any = sys.modules.get("torch")
+        if torch is None or kind is not getattr(torch, "Tensor", None):
+            return None
+
+        def reduce(tensor: Any) -> Reduction:
+            plain = (
+                tensor.device.type == "cpu"
+                and tensor.layout is torch.strided
+                and not tensor.requires_grad
+                and tensor.is_contiguous()
+                and not (tensor.is_conj() or tensor.is_neg() or tensor.is_quantized or tensor.__dict__)
+                and tensor.untyped_storage().nbytes() == tensor.nbytes >= SMALL_BUFFER
+            )
+            if not plain:
+                return NotImplemented
+            data = tensor.reshape(-1).view(torch.uint8).numpy()
+            return restore.make_tensor, (data, tensor.dtype, tuple(tensor.shape))
+
+        return reduce
+
+    @staticmethod
+    def _by_name(kind: type) -> Callable[[Any], Reduction] | None:
+        """An object of the session's classes that says of itself only the global it is bound to: a sentinel, a registry.
+
+        The reader has no such global yet; it gets the object and with it the name.
+        """
+        own = any(not {"__reduce__", "__reduce_ex__"}.isdisjoint(vars(each)) for each in kind.__mro__[:-1])
+        if not own or kind.__module__ != "__main__" or kind in copyreg.dispatch_table:
+            return None
+
+        def reduce(obj: Any) -> Reduction:
+            reduced = obj.__reduce_ex__(5)
+            if not isinstance(reduced, str):
+                return reduced
+            slots = {name: getattr(obj, name) for name in copyreg._slotnames(kind) if hasattr(obj, name)}  # type: ignore[attr-defined]
+            return copyreg.__newobj__, (kind,), (getattr(obj, "__dict__", None), slots)  # type: ignore[attr-defined]
+
+        return reduce
+
     def _array_subclass(self, kind: type) -> Callable[[Any], Reduction] | None:
         """numpy's __reduce__ drops the attributes of a subclass's instances (numpy issue 10933)."""
         numpy: Any = sys.modules.get("numpy")
@@ -553,181 +624,12 @@ class Reducer:
         return reduce
 
 
-class CannotPickle(Exception):
-    """Pickling an object failed; `error` says why. An OSError is the disk's, never the object's."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-class _DiskError(Exception):
-    """Carries the disk's OSError through the pickler, where an object's own methods may raise OSErrors too."""
-
-    def __init__(self, error: OSError) -> None:
-        super().__init__(error)
-        self.error = error
-
-
-@contextlib.contextmanager
-def _on_disk() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise _DiskError(error) from None
-
-
-class _CPickler(pickle.Pickler):
+class CPickler(pickle.Pickler):
     """The C pickler, asking a Reducer first."""
 
     def __init__(self, file: Any, reducer: Reducer, buffer_callback: Any) -> None:
         super().__init__(file, 5, buffer_callback=buffer_callback)
-        self._reduce = reducer.reduce
-
-    def reducer_override(self, obj: Any) -> Any:
-        return self._reduce(obj)
-
-
-def _seed(pickler: Any, namespace: dict[str, Any]) -> list[_StandIn]:
-    """Let the namespace and builtins' count as already written, as calls that return the reader's.
-
-    An exact dict never reaches reducer_override, but the memo is asked before anything else. What is returned must be kept
-    as long as the pickler: the memo knows objects by their address.
-    """
-    stand_ins = [_StandIn(restore.main_namespace), _StandIn(restore.builtins_namespace)]
-    pickler.dump(stand_ins)
-    memo = pickler.memo.copy()
-    for obj, stand_in in zip((namespace, builtins.__dict__), stand_ins, strict=True):
-        memo[id(obj)] = (memo.pop(id(stand_in))[0], obj)
-    pickler.memo = memo
-    return stand_ins
-
-
-def deeply(write: Callable[[bool], T]) -> T:
-    """Call ``write(False)``; if it meets data nested too deeply, ``write(True)`` on a stack of 512 MB.
-
-    `write` is to use a `PayloadWriter` with ``deep`` as it is told: from Python 3.12 on the depth of C calls, and so of the
-    C pickler, is fixed, and only Python's own is free.
-    """
-    try:
-        return write(False)
-    except RecursionError:
-        pass
-    import threading
-
-    results: list[T] = []
-    errors: list[BaseException] = []
-
-    def attempt() -> None:
-        try:
-            results.append(write(True))
-        except BaseException as error:  # noqa: BLE001  handed on to the caller's thread
-            errors.append(error)
-
-    limit = sys.getrecursionlimit()
-    old = threading.stack_size(_DEEP_STACK)
-    try:
-        sys.setrecursionlimit(_DEEP_RECURSION)
-        thread = threading.Thread(target=attempt)
-        thread.start()
-        thread.join()
-    finally:
-        threading.stack_size(old)
-        sys.setrecursionlimit(limit)
-    if errors:
-        raise errors[0]
-    return results[0]
-
-
-class BufferFile:
-    """Out-of-band buffers, page aligned, in a file that is made when the first one comes.
-
-    Several payloads may share one; each distinct buffer is written once.
-
-    Parameters
-    ----------
-    path : str or None
-        None writes nothing and only counts.
-    """
-
-    def __init__(self, path: str | None) -> None:
-        self.path = path
-        self.written = 0
-        self._file: BinaryIO | None = None
-        self._held: list[pickle.PickleBuffer] = []
-        self._places: dict[tuple[int, int], list[int]] = {}
-
-    def place(self, buffer: pickle.PickleBuffer, raw: memoryview) -> list[int]:
-        """Write a buffer unless it is there already; return its offset and length in bytes."""
-        self._held.append(buffer)  # else its address could be another buffer's before the end
-        key = _address(raw) or -len(self._held), raw.nbytes
-        place = self._places.get(key)
-        if place is None:
-            with _on_disk():
-                place = self._places[key] = self._write(raw)
-        return place
-
-    def _write(self, raw: memoryview) -> list[int]:
-        offset = -(-self.written // PAGE) * PAGE
-        if self.path is not None:
-            if self._file is None:
-                self._file = create_file(self.path)
-            self._file.seek(offset)
-            self._file.write(raw)
-        self.written = offset + raw.nbytes
-        return [offset, raw.nbytes]
-
-    def close(self) -> None:
-        self._held.clear()
-        if self._file is not None:
-            with self._file:
-                sync_file(self._file)
-
-
-def _address(raw: memoryview) -> int | None:
-    """Where a buffer lies in memory, or None if that cannot be told: it is then not recognised if it comes twice."""
-    if not raw.readonly:
-        import ctypes
-
-        return ctypes.addressof(ctypes.c_char.from_buffer(raw))
-    numpy = sys.modules.get("numpy")
-    return int(numpy.frombuffer(raw, dtype="u1").ctypes.data) if numpy is not None else None
-
-
-class _Stream:
-    """A file that counts what goes through it, with a checksum, and keeps the present part while it is small."""
-
-    def __init__(self, file: BinaryIO | None) -> None:
-        self._file = file
-        self.size = 0
-        self.checksum = 0
-        self.part: list[bytes] = []
-        self.part_size = 0
-        self.part_digest: Any = None
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data)
-        self.checksum = zlib.crc32(view, self.checksum)
-        if self.part_digest is not None:
-            self.part_digest.update(view)
-            self.part_size += view.nbytes
-            if self.part_size <= LARGEST_CANONICAL:
-                self.part.append(bytes(view))
-        self.size += view.nbytes
-        if self._file is not None:
-            with _on_disk():
-                self._file.write(view)
-        return view.nbytes
-
-    def begin_part(self) -> None:
-        self.part, self.part_size, self.part_digest = [], 0, new_digest()
-
-
-def new_digest() -> Any:
-    """Return a hash object, whose hexadecimal digest has 32 characters."""
-    import hashlib  # loads OpenSSL: only where digests are wanted
-
-    return hashlib.blake2b(digest_size=16)
+        vars(self)["reducer_override"] = reducer.reduce  # not a method: one call less for each object
 
 
 _StockPickler: Any = pickle._Pickler
@@ -760,12 +662,10 @@ class PythonPickler(_StockPickler):  # type: ignore[misc]
     def __init__(self, file: Any, reducer: Reducer, buffer_callback: Any) -> None:
         super().__init__(file, 5, buffer_callback=buffer_callback)
         self.reducer = reducer
-
-    def reducer_override(self, obj: Any) -> Any:
-        return self.reducer.reduce(obj)
+        self.reducer_override = reducer.reduce
 
 
-class _DeepPickler(PythonPickler):
+class DeepPickler(PythonPickler):
     """Recurses in Python only.
 
     The stock `save` passes a reduction on as ``*arguments``, a call that goes through C, whose depth Python 3.12 limits.
@@ -792,224 +692,3 @@ class _DeepPickler(PythonPickler):
             return
         function, arguments, state, items, pairs, setter = (*reduced, None, None, None, None)[:6]
         self.save_reduce(function, arguments, state, items, pairs, setter, obj=obj)
-
-
-class TooComplex(Exception):
-    """There is no canonical order to be had in reasonable time."""
-
-
-class _CanonicalPickler(PythonPickler):
-    """Pickles equal objects to equal bytes, for digests only: what it writes is never read.
-
-    The plain pickle shows two things that differ from session to session: the order of sets (hash randomisation), and
-    which of several equal strings are one object (interning). Here sets come in the order of their elements' own pickles,
-    and strings are written each time.
-    """
-
-    dispatch = PythonPickler.dispatch.copy()
-
-    def __init__(self, file: Any, reducer: Reducer, budget: list[int], inside: frozenset[int] = frozenset()) -> None:
-        super().__init__(file, reducer, lambda buffer: buffer.raw().nbytes < SMALL_BUFFER)
-        self._budget, self._inside = budget, inside
-
-    def reducer_override(self, obj: Any) -> Any:
-        return super().reducer_override(_without_sets(obj) if type(obj) is types.CodeType else obj)
-
-    def persistent_id(self, obj: Any) -> str | None:
-        return "namespace" if obj is self.reducer.namespace or obj is builtins.__dict__ else None
-
-    def memoize(self, obj: Any) -> None:
-        if type(obj) is not str:
-            super().memoize(obj)
-
-    def _save_set(self, obj: Any) -> None:
-        self.memoize(obj)
-        if id(obj) in self._inside:
-            self.save("a set within itself")
-            return
-        self._budget[0] -= sum(type(element) not in ATOMS for element in obj)
-        if self._budget[0] < 0:
-            raise TooComplex
-        inside = self._inside | {id(obj)}
-        parts = sorted(_canonical(element, self.reducer, self._budget, inside) for element in obj)
-        self.save((type(obj).__name__, parts))
-
-    dispatch[set] = _save_set
-    dispatch[frozenset] = _save_set
-
-
-def _may_hold_sets(stream: bytes) -> bool:
-    """Whether the opcodes of sets are among the bytes; other bytes may look like them."""
-    return pickle.EMPTY_SET in stream or pickle.FROZENSET in stream
-
-
-def _without_sets(code: types.CodeType) -> types.CodeType:
-    """Code whose set constants (``x in {"a", "b"}``) are in a fixed order; before 3.11 marshal writes them as they come."""
-    constants: list[Any] = []
-    for constant in code.co_consts:
-        if isinstance(constant, frozenset):
-            constants.append(tuple(sorted(map(repr, constant))))
-        else:
-            constants.append(_without_sets(constant) if isinstance(constant, types.CodeType) else constant)
-    return code.replace(co_consts=tuple(constants))
-
-
-def canonical_bytes(obj: Any, reducer: Reducer) -> bytes:
-    """Return bytes that are equal in every session for an equal object.
-
-    Raises
-    ------
-    TooComplex
-        If sets hold objects that hold sets, so that there would be no end to it.
-    """
-    return _canonical(obj, reducer, [_MOST_SET_OBJECTS], frozenset())
-
-
-def _canonical(obj: Any, reducer: Reducer, budget: list[int], inside: frozenset[int]) -> bytes:
-    file = io.BytesIO()
-    _CanonicalPickler(file, reducer, budget, inside).dump(obj)
-    return file.getvalue()
-
-
-class PayloadWriter:
-    """Writes one payload: a pickle stream and, beside it, the large buffers.
-
-    Parameters
-    ----------
-    file : binary file or None
-        Where the stream goes; None only hashes it.
-    buffers : BufferFile
-        Where large buffers go; the caller closes it.
-    namespace : dict
-        The globals that functions of the session share.
-    offset : int
-        Where the stream starts in `file`, bytes.
-    digests : bool
-        Whether `dump` returns digests.
-    deep : bool
-        Use the slow Python pickler; see `deeply`.
-    """
-
-    def __init__(
-        self,
-        file: BinaryIO | None,
-        buffers: BufferFile,
-        namespace: dict[str, Any],
-        *,
-        offset: int = 0,
-        digests: bool = False,
-        deep: bool = False,
-    ) -> None:
-        self.reducer = Reducer(namespace)
-        self._offset = offset
-        self._digests, self._deep = digests, deep
-        self._stream = _Stream(file)
-        self._buffers = buffers
-        self._placed: list[list[int]] = []
-        pickler: Any = _DeepPickler if deep else _CPickler
-        self._pickler = pickler(self._stream, self.reducer, self._take)
-        self._kept_alive = _seed(self._pickler, namespace)
-
-    def _take(self, buffer: pickle.PickleBuffer) -> bool:
-        """The pickler offers a buffer; true means that it stays in the stream."""
-        raw = buffer.raw()
-        if raw.nbytes < SMALL_BUFFER:
-            return True
-        self._placed.append(self._buffers.place(buffer, raw))
-        if self._digests:
-            self._part_buffers.update(raw)
-        return False
-
-    def dump(self, obj: Any) -> tuple[int, str]:
-        """Write one object; return the bytes it took, buffers included, and a digest of them or ""."""
-        before = self._stream.size + self._buffers.written
-        if not self._digests:
-            self._dump(obj)
-            return self._stream.size + self._buffers.written - before, ""
-        emitted = dict(self.reducer.emitted)
-        self._part_buffers = new_digest()
-        self._stream.begin_part()
-        self._dump(obj)
-        return self._stream.size + self._buffers.written - before, self._digest(obj, emitted)
-
-    def _dump(self, obj: Any) -> None:
-        try:
-            self._pickler.dump(obj)
-        except _DiskError as error:
-            raise error.error from None
-        except Exception as error:
-            if isinstance(error, RecursionError) and not self._deep:
-                raise  # for `deeply`, which tries once more
-            raise CannotPickle(error) from error
-
-    def _digest(self, obj: Any, emitted: dict[str, str]) -> str:
-        """A digest of what was just written, equal in every session for an equal object.
-
-        It starts with "~" if the part is too large to be pickled once more in canonical order: then it depends on what was
-        written before it, too.
-        """
-        stream = self._stream
-        digest = stream.part_digest
-        large = stream.part_size > SMALL_CANONICAL
-        if not large or (stream.part_size <= LARGEST_CANONICAL and _may_hold_sets(b"".join(stream.part))):
-            reducer = Reducer(self.reducer.namespace)
-            reducer.emitted = emitted
-            try:
-                canonical = canonical_bytes(obj, reducer)
-            except Exception:  # noqa: BLE001  too complex, or of an object that will not be pickled twice
-                large = True
-            else:
-                large, digest = False, new_digest()
-                digest.update(canonical)
-        digest.update(self._part_buffers.digest())
-        return f"{'~' if large else ''}{digest.hexdigest()}"
-
-    def close(self) -> Payload:
-        """Write the sources of the code in it, and return how to read the payload."""
-        self._dump(self.reducer.sources)
-        return Payload(
-            size=self._stream.size,
-            offset=self._offset,
-            checksum=self._stream.checksum,
-            buffers=tuple(self._placed),
-            trackers=tuple(self.reducer.trackers),
-            has_code=self.reducer.has_code,
-            magic=importlib.util.MAGIC_NUMBER.hex(),
-            python=sys.version.split()[0],
-        )
-
-
-def write_names(
-    writer: PayloadWriter, items: Iterable[tuple[str, Any, str]], left_out: Iterable[str] = ()
-) -> dict[str, tuple[int, str, str]]:
-    """Write named values, and then the globals that string annotations in them mention.
-
-    Parameters
-    ----------
-    items : iterable of (name, value, asked by)
-    left_out : iterable of str
-        Globals that are not written even if a function uses them.
-
-    Returns
-    -------
-    dict of str to (size, digest, asked by)
-        Names that came inside a function's state have size 0: they are part of its bytes.
-    """
-    reducer = writer.reducer
-    reducer.emitted.update(dict.fromkeys(left_out, ""))
-    written: dict[str, tuple[int, str, str]] = {}
-    waiting = list(items)
-    while waiting:
-        name, value, asker = waiting.pop(0)
-        if name in reducer.emitted:
-            continue
-        reducer.emitted[name] = asker
-        size, digest = writer.dump((name, value))
-        written[name] = size, digest, asker
-        waiting += [(also, reducer.namespace[also], who) for also, who in reducer.also.items()]
-        reducer.also.clear()
-    writer.dump(None)
-    for name, asker in reducer.emitted.items():
-        if asker:
-            written.setdefault(name, (0, "", asker))
-    return written

@@ -15,7 +15,7 @@ from ..capture.explain import size
 from ..errors import PersistError
 from ..job import Job, Submission, statuses
 from ..status import Status, duration
-from ..store import CapturedName
+from ..store import CapturedName, LocalModule
 
 LARGE = 100_000_000
 """Captured values from this many bytes on stand out."""
@@ -159,6 +159,11 @@ def names_table(names: Sequence[CapturedName]) -> str:
     return harmless("\n".join(line.rstrip() for line in padded))
 
 
+def modules_line(modules: Sequence[LocalModule]) -> str:
+    """Return which of the user's own modules a job imports."""
+    return harmless("imports " + ", ".join(f"{each.name} ({each.path or 'a folder'})" for each in modules))
+
+
 _TIMES = ("submitted", "started", "ended", "seen")
 
 
@@ -166,12 +171,14 @@ def facts(info: dict[str, Any]) -> str:
     """Return what `Job.info` tells as lines for people."""
     lines = []
     for key, value in info.items():
-        if value in (None, "", [], {}) or key == "names":
+        if value in (None, "", [], {}, False) or key in ("names", "modules"):
             continue
         lines.append(f"{key.replace('_', ' '):<12} {_fact(key, value)}")
     text = "\n".join(lines)
     if info.get("names"):
         text += "\n\ncaptured\n" + names_table([CapturedName(**each) for each in info["names"]])
+    if info.get("modules"):
+        text += "\n" + modules_line([LocalModule(**each) for each in info["modules"]])
     return harmless(text)
 
 

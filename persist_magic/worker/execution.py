@@ -17,7 +17,7 @@ import types
 from collections.abc import Callable, Iterable
 
 from ..errors import PersistError
-from ..restore import restore_session
+from ..restore import read_session, restore_session
 from ..store import JobDirectory, JobSpec, KeptValue, Outcome, RunDirectory, write_atomic
 from .supervisor import EXIT_NOT_WRITTEN
 
@@ -162,12 +162,13 @@ class _Execution:
             os.chdir(spec.cwd)
         except OSError as error:
             raise FileNotFoundError(f"the session's directory {spec.cwd!r} cannot be entered: {error.strerror}") from None
-        _lay_path(spec.sys_path)
+        captured = read_session(self.job, spec.payload)  # while nothing of the session's can shadow what that needs
+        _lay_path((self.job.modules_path, *spec.sys_path) if spec.snapshot else spec.sys_path)
         sys.argv = [self.job.cell_path]
         sys.modules["__main__"] = self.main
         builtins.get_ipython = self._get_ipython  # type: ignore[attr-defined]
         builtins.display = self._display  # type: ignore[attr-defined]
-        restore_session(self.job, spec.payload, self.namespace)
+        restore_session(captured, self.namespace)
 
     def _get_ipython(self) -> Any:
         """Make a shell when the cell first asks for one; until then IPython is not imported."""

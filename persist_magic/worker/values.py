@@ -11,7 +11,7 @@ import os
 import types
 
 from ..capture import explain
-from ..capture.pickler import BufferFile, CannotPickle, PayloadWriter, deeply, write_names
+from ..capture.payload import BufferFile, CannotPickle, PayloadWriter, deeply, write_names
 from ..store import JobSpec, KeptValue, Payload, RunDirectory, buffers_path, create_file, sync_file
 
 TYPE_CHECKING = False
@@ -61,8 +61,13 @@ class ValueFile:
         except CannotPickle as failure:
             self._file.flush()
             self._file.truncate(start)
-            path, reason = explain.find_culprit(name, value, self.namespace) or (name, explain.reason_of(failure.error))
-            return KeptValue(*words, None, reason if path == name else f"{path}: {reason}")
+            return KeptValue(*words, None, self._why(name, value, failure.error))
+
+    def _why(self, name: str, value: Any, error: BaseException) -> str:
+        culprit = explain.find_culprit(name, value, self.namespace)
+        if culprit is None or culprit.path == name:
+            return explain.reason_of(error) if culprit is None else culprit.reason
+        return f"{culprit.path}: {culprit.reason}"
 
     @staticmethod
     def discard(run: RunDirectory) -> None:

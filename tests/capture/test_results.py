@@ -284,8 +284,8 @@ def test_a_variable_that_cannot_be_pickled_is_told_and_the_others_survive(sessio
     assert kept["loader"].payload is None
     assert kept["loader"].type == "Loader"
     assert kept["loader"].shown == "<Loader of nothing>"
-    assert kept["loader"].error == "loader.conn: cannot pickle 'sqlite3.Connection' object"
-    assert kept["nested"].error == "nested['loaders'][0].conn: cannot pickle 'sqlite3.Connection' object"
+    assert kept["loader"].error == "loader.conn: cannot pickle 'Connection': a database connection"
+    assert kept["nested"].error == "nested['loaders'][0].conn: cannot pickle 'Connection': a database connection"
     assert kept["before"].error == kept["after"].error == ""
     assert "loader: Loader (not kept: loader.conn" in repr(job.variables)
     with pytest.raises(NotPickled, match=r"loader of job job could not be kept: loader\.conn.*<Loader of nothing>"):

@@ -15,7 +15,7 @@ import types
 from dataclasses import asdict
 from pathlib import Path
 
-from persist_magic.restore import restore_session
+from persist_magic.restore import read_session, restore_session
 from persist_magic.store import JobDirectory, Payload
 
 SECONDS = 60
@@ -51,7 +51,7 @@ def read(place, case):
     payload = Payload(**{**written["payload"], "trackers": tuple(written["payload"]["trackers"])})
     sys.path[:] = written["sys_path"]
     main = fresh_main()
-    restore_session(JobDirectory(str(place), "case"), payload, main.__dict__)
+    restore_session(read_session(JobDirectory(str(place), "case"), payload), main.__dict__)
     exec(compile(case["check"], "<check>", "exec", case["flags"], dont_inherit=True), main.__dict__)
     return {"failure": ""}
 

@@ -1,0 +1,155 @@
+"""How numpy's arrays travel: large ones as buffers of their own, views as views.
+
+Owns the reductions of arrays, and the account of views that cannot be kept as views. An array that shares its memory with
+another one in the payload is written as a window on that one, so that in the job, too, a change of one shows in the other.
+numpy is never imported here: arrays exist only where the session has imported it. Knows nothing of files.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Callable, Collection, Iterator
+
+from .. import restore
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+SMALL_BUFFER = 1 << 16
+"""Buffers below this many bytes stay in the stream."""
+PIECE = 1 << 24
+"""A strided array is copied to the file in pieces of at most so many bytes."""
+_WORTH = 2
+"""The array behind a view is written whole, if nothing else asks for it, only up to so many times the view's size."""
+
+Spill = "Callable[[int, Iterator[memoryview]], memoryview]"
+"""Takes a number of bytes and the pieces that make them up; returns memory that stands for them, see `BufferFile.spill`."""
+
+
+class Arrays:
+    """The arrays of one payload.
+
+    Parameters
+    ----------
+    wanted : collection of int
+        The ids of arrays that are written in any case, since a captured name is bound to them.
+    spill : callable or None
+        Where strided arrays are copied, see `Spill`; None leaves them to numpy, which copies them in memory.
+    current : callable
+        Returns the name that is being written.
+    """
+
+    def __init__(self, wanted: Collection[int], spill: Any, current: Callable[[], str]) -> None:
+        self._wanted, self._spill, self._current = wanted, spill, current
+        self._behind: dict[int, Any] = {}  # id of the array that owns the memory -> the array that was written for all of it
+        self._copied: dict[int, list[tuple[int, int, str]]] = {}  # by the same id: views written as copies
+        self._names: dict[int, str] = {}  # by the same id: the name under which all of it was written
+
+    def reduce(self, array: Any) -> Any:
+        """Reduce an exact ``numpy.ndarray``."""
+        owner = _owner(array)
+        whole = owner is array or (array.nbytes == owner.nbytes and _is_contiguous(array))
+        written = self._behind.get(id(owner))
+        if written is None and whole:
+            self._behind[id(owner)], self._names[id(owner)] = array, self._current()
+            written = array
+        elif written is None and (id(owner) in self._wanted or owner.nbytes <= _WORTH * array.nbytes):
+            written = self._behind[id(owner)] = owner
+        if written is array:
+            return self._written(array)
+        if written is not None and not array.dtype.hasobject and array.nbytes:
+            return restore.array_view, (
+                written,
+                _address(array) - _address(written),
+                array.dtype,
+                array.shape,
+                array.strides,
+                array.flags.writeable,
+            )
+        if array.nbytes:
+            self._copied.setdefault(id(owner), []).append((*_bounds(array), self._current()))
+        return self._written(array)
+
+    def _written(self, array: Any) -> Any:
+        """An array with its data."""
+        if array.nbytes < SMALL_BUFFER or not _is_plain(array.dtype):
+            return NotImplemented
+        flags = array.flags
+        if flags.c_contiguous:
+            buffer, order = _bytes_of(array), "C"
+        elif flags.f_contiguous:
+            buffer, order = _bytes_of(array.T), "F"
+        elif self._spill is not None:
+            buffer, order = self._spill(array.nbytes, _pieces(array)), "C"
+        else:
+            return NotImplemented
+        return restore.array_on_buffer, (pickle.PickleBuffer(buffer), array.dtype, array.shape, order)
+
+    def remarks(self) -> list[str]:
+        """Return in words which names share memory here and will not in the job."""
+        found: list[str] = []
+        for key, copies in self._copied.items():
+            names = [name for _, _, name in copies] + ([self._names[key]] if key in self._names else [])
+            overlap = key in self._names or any(
+                low < other_high and other_low < high
+                for index, (low, high, _) in enumerate(copies)
+                for other_low, other_high, _ in copies[:index]
+            )
+            if overlap and len(names) > 1:
+                shown = ", ".join(dict.fromkeys(names))
+                found.append(f"{shown}: arrays in it are views of the same data; in the job each has a copy of its own")
+        return found
+
+
+def _owner(array: Any) -> Any:
+    """The array whose memory a view shows."""
+    kind = type(array)
+    while type(base := array.base) is kind:
+        array = base
+    return array
+
+
+def _is_contiguous(array: Any) -> bool:
+    flags = array.flags
+    return bool(flags.c_contiguous or flags.f_contiguous)
+
+
+def _is_plain(dtype: Any) -> bool:
+    """Whether the data is all there is: no references to objects, no type of another library."""
+    return not dtype.hasobject and dtype.itemsize > 0 and dtype.isbuiltin != 2
+
+
+def _bytes_of(array: Any) -> Any:
+    """The memory of a C-contiguous array as bytes; numpy offers no buffer for dates."""
+    return array.reshape(-1).view("u1")
+
+
+def _address(array: Any) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _bounds(array: Any) -> tuple[int, int]:
+    """The first address of an array's elements and the one behind the last."""
+    low = high = _address(array)
+    for length, stride in zip(array.shape, array.strides, strict=True):
+        reach = (length - 1) * stride
+        low, high = low + min(0, reach), high + max(0, reach)
+    return low, high + array.itemsize
+
+
+def _pieces(array: Any) -> Iterator[memoryview]:
+    """The elements in C order, as contiguous bytes, a part at a time."""
+    if array.nbytes <= PIECE:
+        numpy: Any = sys.modules["numpy"]
+        yield memoryview(_bytes_of(numpy.ascontiguousarray(array)))
+        return
+    row = array.nbytes // len(array)
+    if row > PIECE:
+        for part in array:
+            yield from _pieces(part)
+    else:
+        step = PIECE // row
+        for start in range(0, len(array), step):
+            yield from _pieces(array[start : start + step])
