@@ -78,9 +78,10 @@ def import_module(name: str, submodules: Sequence[str] = ()) -> types.ModuleType
     return module
 
 
-def make_module(name: str) -> types.ModuleType:
-    """A module made at run time; it is not entered in sys.modules."""
-    return types.ModuleType(name)
+def make_module(name: str, known: bool) -> types.ModuleType:
+    """A module made at run time; entered in sys.modules if it was there."""
+    module = types.ModuleType(name)
+    return sys.modules.setdefault(name, module) if known else module
 
 
 def set_module(module: types.ModuleType, state: dict[str, Any]) -> None:
@@ -102,10 +103,10 @@ def given(value: Any) -> Any:
 
 
 def shell() -> Any:
-    """The IPython shell of the process that reads."""
-    from IPython import get_ipython
-
-    return get_ipython()
+    """The IPython shell of the process that reads; the worker makes one at this first wish."""
+    if hasattr(builtins, "get_ipython"):
+        return builtins.get_ipython()
+    return importlib.import_module("IPython").get_ipython()
 
 
 def fresh_lock(reentrant: bool) -> Any:
@@ -114,11 +115,10 @@ def fresh_lock(reentrant: bool) -> Any:
     return threading.RLock() if reentrant else threading.Lock()
 
 
-def type_variable(name: str, constraints: tuple[Any, ...], bound: Any, covariant: bool, contravariant: bool) -> Any:
-    import typing
-
-    make: Any = typing.TypeVar
-    return make(name, *constraints, bound=bound, covariant=covariant, contravariant=contravariant)
+def type_variable(kind: Any, name: str, constraints: tuple[Any, ...], settings: dict[str, Any], module: str) -> Any:
+    made = kind(name, *constraints, **settings)
+    made.__module__ = module
+    return made
 
 
 def new_type(name: str, supertype: Any, module: str) -> Any:
@@ -181,6 +181,30 @@ def map_array(path: str, dtype: Any, mode: Any, offset: int, shape: tuple[int, .
 def make_tensor(data: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
     torch: Any = importlib.import_module("torch")
     return torch.from_numpy(data).view(dtype).reshape(shape)
+
+
+def new_object(base: type, cls: type, *arguments: Any) -> Any:
+    """An instance as the builtin class makes it that its class derives from; no method of its class runs."""
+    new: Any = base.__new__
+    return new(cls, *arguments)
+
+
+def set_object(obj: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
+    """Give an instance its attributes and slots, whatever its class does when it is asked or assigned to."""
+    attributes, slots = state
+    if attributes:
+        object.__getattribute__(obj, "__dict__").update(attributes)
+    for name, value in slots.items():
+        object.__setattr__(obj, name, value)
+
+
+def set_exception(error: BaseException, state: tuple[Any, dict[str, Any], tuple[Any, Any, bool], Any, Any]) -> None:
+    error.args, members, chain, attributes, slots = state
+    for name, value in members.items():
+        with contextlib.suppress(AttributeError, TypeError):  # read-only ones come from the arguments
+            object.__setattr__(error, name, value)
+    error.__cause__, error.__context__, error.__suppress_context__ = chain
+    set_object(error, (attributes, slots))
 
 
 def set_array_subclass(array: Any, state: tuple[Any, dict[str, Any]]) -> None:
@@ -263,6 +287,8 @@ def make_class(meta: type, name: str, bases: tuple[type, ...], namespace: dict[s
     if known is not None:
         return known
     new: Any = abc.ABCMeta.__new__ if issubclass(meta, abc.ABCMeta) else type.__new__
+    if meta.__module__ == "_ctypes":  # it lays out the fields
+        new = meta.__new__
     hook_owner = next((c for base in bases for c in base.__mro__[:-1] if "__init_subclass__" in c.__dict__), None)
     cls: type
     if hook_owner is None:
@@ -293,11 +319,10 @@ def _silenced_hook(owner: type) -> Iterator[None]:
 
 def make_enum(
     meta: Any,
-    name: str,
     bases: tuple[type, ...],
+    names: tuple[str, str, str],
     members: list[tuple[str, Any, Any, dict[str, Any]]],
-    module: str,
-    qualname: str,
+    boundary: Any,
     number: int,
 ) -> type:
     """Build an enumeration: members raw, then values and attributes; its own ``__new__`` does not run again."""
@@ -305,11 +330,13 @@ def make_enum(
     known = _class_of.get(tracker)
     if known is not None:
         return known
+    name, module, qualname = names
     namespace = meta.__prepare__(name, bases)
     for key, raw, _, _ in members:
         namespace[key] = raw
     namespace["__module__"], namespace["__qualname__"] = module, qualname
-    cls: Any = enum.EnumMeta.__new__(meta, name, bases, namespace)
+    settings = {"boundary": boundary} if boundary is not None else {}  # from Python 3.11 on
+    cls: Any = enum.EnumMeta.__new__(meta, name, bases, namespace, **settings)
     for key, _, value, attributes in members:
         member = cls._member_map_[key]
         member.__dict__.update(attributes)
@@ -322,8 +349,9 @@ def make_enum(
     return cls  # type: ignore[no-any-return]
 
 
-def set_class(cls: type, state: tuple[dict[str, Any], list[type]]) -> None:
-    attributes, registered = state
+def set_class(cls: type, state: tuple[dict[str, Any], list[type], list[Any]]) -> None:
+    """Give a class its attributes, the classes registered with it, and enter it where it was registered."""
+    attributes, registered, registers = state
     if cls not in _unfinished:  # the session's own class came back: it stays as it is
         return
     _unfinished.discard(cls)
@@ -333,6 +361,8 @@ def set_class(cls: type, state: tuple[dict[str, Any], list[type]]) -> None:
     for each in registered:
         if register is not None:
             register(each)
+    for library_class in registers:
+        library_class.register(cls)
 
 
 # ---------------------------------------------------------------- reading

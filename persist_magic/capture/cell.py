@@ -21,9 +21,10 @@ from . import explain, names
 from .arrays import SMALL_BUFFER
 from .bytecode import code_globals
 from .explain import is_a
+from .library import home_of
 from .modules import local_modules
 from .payload import BufferFile, CannotPickle, PayloadWriter, deeply, write_names
-from .pickler import Reducer, asked_by, home_of, importable
+from .pickler import Reducer, asked_by, importable
 
 CALL = "__persist_call__"
 """The global through which a persisted function and its arguments reach the worker."""

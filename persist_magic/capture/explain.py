@@ -13,7 +13,8 @@ from collections import deque
 
 from ..records import Frozen, frozen
 from .bytecode import code_globals
-from .pickler import ATOMS, PythonPickler, Reducer, home_of
+from .library import home_of
+from .pickler import ATOMS, PythonPickler, Reducer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

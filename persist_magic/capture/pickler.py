@@ -7,7 +7,6 @@ and its own savers then reduce it. Knows nothing of files: see `payload`.
 
 from __future__ import annotations
 
-import _thread
 import abc
 import builtins
 import collections
@@ -20,15 +19,16 @@ import os
 import pickle
 import sys
 import types
-import weakref
 from collections.abc import Callable, Collection
 
 from .. import restore
 from ..digests import text_digest
-from .arrays import SMALL_BUFFER, Arrays
+from . import instances, library
+from .arrays import Arrays
 from .bytecode import IDENTIFIER, TAKES_CODE, code_globals, code_imports, string_constants
+from .library import home_of
 from .modules import versions
-from .refusals import why_refused
+from .refusals import Refused, why_refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +65,6 @@ _NATIVE: set[type] = {
     operator.attrgetter,
     pickle.PickleBuffer,
     types.BuiltinFunctionType,
-    types.MethodType,
     types.SimpleNamespace,
     types.GenericAlias,
 }
@@ -97,18 +96,10 @@ _ENUM_MACHINERY = frozenset(
 )
 
 
-class Refused(pickle.PicklingError):
-    """An object that cannot be written, with the words for it and what to do instead."""
-
-    def __init__(self, why: str, advice: str) -> None:
-        super().__init__(why)
-        self.advice = advice
-
-
 def importable(obj: Any) -> bool:
     """Whether a function or class can be found by its module and qualified name in another process."""
     module = getattr(obj, "__module__", None)
-    if module is None or module == "__main__" or module not in sys.modules:
+    if module is None or module == "__main__" or module not in sys.modules or made_here(sys.modules[module]):
         return False
     found: Any = sys.modules[module]
     for part in obj.__qualname__.split("."):
@@ -116,14 +107,17 @@ def importable(obj: Any) -> bool:
     return found is obj
 
 
-def home_of(kind: type) -> str:
-    """The module that a class says it is from, or "": some extension types say something else there."""
-    module = kind.__module__
-    return module if isinstance(module, str) else ""
+def made_here(module: types.ModuleType) -> bool:
+    """Whether a module was made at run time by executing code in it, so that another process cannot import it."""
+    members = vars(module) if isinstance(module, types.ModuleType) else {}
+    return "__builtins__" in members and members.get("__spec__") is None and members.get("__file__") is None
 
 
-def _module_dict(name: object) -> Any:
-    return getattr(sys.modules.get(name), "__dict__", None) if isinstance(name, str) else None
+def _module_of(namespace: dict[str, Any]) -> types.ModuleType | None:
+    """The module in sys.modules whose globals these are."""
+    name = namespace.get("__name__")
+    module = sys.modules.get(name) if isinstance(name, str) else None
+    return module if getattr(module, "__dict__", None) is namespace else None
 
 
 def asked_by(function: types.FunctionType, namespace: dict[str, Any], askers: dict[str, str], current: str) -> str:
@@ -144,6 +138,26 @@ def asked_by(function: types.FunctionType, namespace: dict[str, Any], askers: di
     if parent.count(_ARROW) > _LONGEST_CHAIN:
         parent = f"…{_ARROW}{parent.rpartition(_ARROW)[2]}"
     return f"{function.__qualname__}(){_ARROW}{parent}" if parent else f"{function.__qualname__}()"
+
+
+def _registry(cls: Any) -> list[type]:
+    """The classes that were registered with an abstract base class."""
+    dump: Any = getattr(abc, "_get_dump", None)
+    return [found for reference in dump(cls)[0] if (found := reference()) is not None] if dump is not None else []
+
+
+def _library_abcs() -> list[type]:
+    """Abstract base classes of the standard library with which a class of the session may have been registered."""
+    homes = (sys.modules.get(name) for name in ("collections.abc", "numbers", "os", "importlib.abc"))
+    return [each for home in homes if home is not None for each in vars(home).values() if isinstance(each, abc.ABCMeta)]
+
+
+def _ctypes_example(meta: type) -> Any:
+    """A class of a metaclass of ctypes: these metaclasses have no name by which they could be found."""
+    ctypes = sys.modules.get("ctypes")
+    names = ("Structure", "Union", "BigEndianStructure", "LittleEndianStructure", "c_int", "Array")
+    classes = [getattr(ctypes, name) for name in names] if ctypes is not None else []
+    return next((each for each in classes if type(each) is meta), None)
 
 
 class StandIn:
@@ -187,6 +201,7 @@ class Reducer:
         self.trackers: list[str] = []
         self.sources: dict[str, str] = {}
         self.has_code = False
+        self._wanted = wanted
         self._arrays = Arrays(wanted, spill, lambda: self.current)
         self._files: dict[str, str] = {}  # what is opened anew by its path -> the name that holds it
         self._scripts: dict[str, dict[str, None]] = {}  # file that %run executed -> its functions
@@ -227,33 +242,25 @@ class Reducer:
         """The reducer for a type; None means that the stock pickler does it right."""
         if kind in _NATIVE:
             return None
-        table: dict[Any, Callable[[Any], Reduction]] = {
+        if (special := self._sessions_own(kind)) is not None:
+            return special
+        return (
+            self._refusal(kind)
+            or library.reducer_of(kind)
+            or instances.reducer_of(kind, importable(kind))
+            or self._by_dill(kind)
+        )
+
+    def _sessions_own(self, kind: type) -> Callable[[Any], Reduction] | None:
+        """The reducers that know the session."""
+        table: dict[type, Callable[[Any], Reduction]] = {
             types.FunctionType: self._function,
+            types.MethodType: self._method,
             types.CellType: self._cell,
             types.CodeType: self._code,
-            staticmethod: self._method_wrapper,
-            classmethod: self._method_wrapper,
-            property: self._property,
-            types.MemberDescriptorType: self._descriptor,
-            types.GetSetDescriptorType: self._descriptor,
-            memoryview: self._memoryview,
-            weakref.WeakValueDictionary: self._weak_dictionary,
-            weakref.WeakKeyDictionary: self._weak_dictionary,
-            weakref.WeakSet: self._weak_set,
-            type(os.environ): self._environ,
-            _thread.LockType: self._lock,
-            _thread.RLock: self._lock,
         }
-        typing = sys.modules.get("typing")
-        if typing is not None:
-            table |= {typing.TypeVar: self._type_variable, typing.NewType: self._new_type}
-            table |= {typing.ParamSpec: self._parameters, getattr(typing, "TypeVarTuple", None): self._parameters}
-        if (contextvars := sys.modules.get("contextvars")) is not None:
-            table[contextvars.ContextVar] = self._context_variable
         if (numpy := sys.modules.get("numpy")) is not None and hasattr(numpy, "memmap"):
             table |= {numpy.ndarray: self._arrays.reduce, numpy.memmap: self._memory_map}
-        if (threading := sys.modules.get("threading")) is not None:
-            table[threading.Thread] = self._thread
         if kind in table:
             return table[kind]
         if issubclass(kind, type):
@@ -264,8 +271,7 @@ class Reducer:
             return self._stream
         if home_of(kind).startswith(("IPython.", "ipykernel.")) and self._is_shell(kind):
             return lambda shell: (restore.shell, ())
-        special = self._refusal(kind) or self._tensor(kind) or self._array_subclass(kind) or self._by_name(kind)
-        return special or self._by_dill(kind)
+        return None
 
     @staticmethod
     def _is_shell(kind: type) -> bool:
@@ -344,26 +350,7 @@ class Reducer:
             self.modules.add(function.__module__)
             return NotImplemented
         self.imports.update(code_imports(function.__code__))
-        namespace: Any = function.__globals__
-        needed: dict[str, Any] = {}
-        if namespace is self.namespace:
-            needed = self._needed(function)
-        elif (module := self._modules.get(id(namespace))) is not None:
-            namespace = StandIn(restore.namespace_of, module)
-        elif namespace is not builtins.__dict__ and _module_dict(namespace.get("__name__")) is namespace:
-            self.modules.add(namespace["__name__"])
-            namespace = StandIn(restore.module_namespace, namespace["__name__"])
-        elif namespace is not builtins.__dict__:
-            stand_in, seen = self._private_namespaces.setdefault(
-                id(namespace), (StandIn(restore.new_namespace, namespace.get("__name__", "__main__")), set())
-            )
-            if "__file__" in namespace:
-                self._scripts.setdefault(os.path.basename(namespace["__file__"]), {})[function.__qualname__] = None
-            for name in code_globals(function.__code__):
-                if name in namespace and name not in seen:
-                    seen.add(name)
-                    needed[name] = namespace[name]
-            namespace = stand_in
+        namespace, needed = self._namespace_of(function)
         slots = {
             slot: value
             for slot in ("__defaults__", "__kwdefaults__", "__annotations__", "__doc__")
@@ -372,6 +359,39 @@ class Reducer:
         slots["__qualname__"], slots["__module__"] = function.__qualname__, function.__module__
         skeleton = function.__code__, namespace, function.__name__, function.__closure__
         return restore.make_function, skeleton, (function.__dict__, slots, needed), None, None, restore.set_function
+
+    def _namespace_of(self, function: types.FunctionType) -> tuple[Any, dict[str, Any]]:
+        """What a function's globals are written as, and those of them that travel in the function's own state."""
+        namespace: Any = function.__globals__
+        if namespace is self.namespace:
+            return namespace, self._needed(function)
+        if namespace is builtins.__dict__ or id(namespace) in self._wanted:  # in the memo: a seed, or a captured dict
+            return namespace, {}
+        if (module := self._modules.get(id(namespace)) or _module_of(namespace)) is not None:
+            if not made_here(module):
+                self.modules.add(module.__name__)
+                return StandIn(restore.module_namespace, module.__name__), {}
+            return StandIn(restore.namespace_of, module), {}
+        if "__file__" in namespace:
+            self._scripts.setdefault(os.path.basename(namespace["__file__"]), {})[function.__qualname__] = None
+        stand_in, seen = self._private_namespaces.setdefault(
+            id(namespace), (StandIn(restore.new_namespace, namespace.get("__name__", "__main__")), set())
+        )
+        used = [name for name in code_globals(function.__code__) if name in namespace and name not in seen]
+        seen.update(used)
+        needed = {name: namespace[name] for name in used}
+        return stand_in, needed
+
+    def _method(self, method: types.MethodType) -> Reduction:
+        """A bound method, not by name where the name would find another function."""
+        function, owner = method.__func__, method.__self__
+        kind = owner if isinstance(owner, type) else type(owner)
+        name = getattr(function, "__name__", "")
+        found = next((vars(each)[name] for each in kind.__mro__ if name in vars(each)), None)
+        shadowed = not isinstance(owner, type) and name in (getattr(owner, "__dict__", None) or ())
+        if importable(function) and getattr(found, "__func__", found) is function and not shadowed:
+            return NotImplemented
+        return types.MethodType, (function, owner)
 
     def _needed(self, function: types.FunctionType) -> dict[str, Any]:
         """The session's globals that a function uses and that are not in the stream yet.
@@ -386,6 +406,12 @@ class Reducer:
             if name in self.namespace and name not in self.emitted:
                 self.emitted[name] = asker
                 needed[name] = self.namespace[name]
+        if any(getattr(value, "__dict__", None) is self.namespace for value in needed.values()):
+            # through the module __main__ the function reaches globals as attributes
+            for name in function.__code__.co_names:
+                if name in self.namespace and name not in self.emitted:
+                    self.emitted[name] = asker
+                    needed[name] = self.namespace[name]
         for annotation in function.__annotations__.values():
             if isinstance(annotation, str):
                 self._mention(annotation, asker)
@@ -412,21 +438,14 @@ class Reducer:
             return restore.make_cell, ()
         return restore.make_cell, (), (content,), None, None, restore.set_cell
 
-    def _method_wrapper(self, method: Any) -> Reduction:
-        return type(method), (method.__func__,)
-
-    def _property(self, prop: property) -> Reduction:
-        return property, (prop.fget, prop.fset, prop.fdel, prop.__doc__)
-
-    def _descriptor(self, descriptor: Any) -> Reduction:
-        return restore.load_attribute, (descriptor.__objclass__, descriptor.__name__)
-
     # ---- classes
 
     def _class(self, cls: Any) -> Reduction:
         if importable(cls):
             self.modules.add(cls.__module__)
             return NotImplemented
+        if (example := _ctypes_example(cls)) is not None:
+            return type, (example,)
         if not cls.__flags__ & (1 << 9):  # Py_TPFLAGS_HEAPTYPE
             handler = self._by_dill(type)
             return handler(cls) if handler is not None else NotImplemented
@@ -444,15 +463,14 @@ class Reducer:
         registered: list[type] = []
         if isinstance(cls, abc.ABCMeta):
             attributes.pop("_abc_impl", None)
-            dump: Any = getattr(abc, "_get_dump", None)
-            if dump is not None:
-                registered = [found for reference in dump(cls)[0] if (found := reference()) is not None]
+            registered = _registry(cls)
         for name in ("__module__", "__qualname__", "__slots__", "__orig_bases__"):
             attributes.pop(name, None)
         for name in ("__dict__", "__weakref__"):
             if not isinstance(attributes.get(name), property):
                 attributes.pop(name, None)
-        return make, arguments, (attributes, registered), None, None, restore.set_class
+        registers = [each for each in _library_abcs() if cls in _registry(each)]
+        return make, arguments, (attributes, registered, registers), None, None, restore.set_class
 
     def _number(self, cls: type) -> int:
         """Where the class's tracker stands in the payload's list: a random id in the stream would change its digest."""
@@ -466,6 +484,13 @@ class Reducer:
         for name in ("__slots__", "__orig_bases__", "_is_protocol"):
             if name in attributes:
                 namespace[name] = attributes[name]
+        if _ctypes_example(type(cls)) is not None:  # their metaclass makes the fields
+            fields = [name for name, *_ in attributes.get("_fields_", ())]
+            for name in fields:
+                attributes.pop(name, None)
+            for name in ("_pack_", "_anonymous_", "_layout_", "_align_", "_fields_", "_type_", "_length_"):
+                if name in attributes:
+                    namespace[name] = attributes.pop(name)
         slots = attributes.get("__slots__", ())
         for slot in (slots,) if isinstance(slots, str) else slots:
             attributes.pop(slot, None)
@@ -475,16 +500,17 @@ class Reducer:
 
     def _enum_skeleton(self, cls: Any, attributes: dict[str, Any]) -> tuple[Any, tuple[Any, ...]]:
         data_type = cls._member_type_
-        machinery = {"_value_", "_name_", "__objclass__", "_sort_order_"}
+        machinery = {"_value_", "_name_", "__objclass__", "_sort_order_", "_inverted_"}
         members = []
         for name, member in cls.__members__.items():
-            raw = data_type.__new__(data_type, member) if data_type in (int, str, float, bytes) else member._value_
+            raw = instances.plain(member, data_type) if data_type in (int, str, float, bytes) else member._value_
             own = {key: value for key, value in member.__dict__.items() if key not in machinery}
             members.append((name, raw, member._value_, own))
         for name in [n for n in attributes if n in cls.__members__ or n in _ENUM_MACHINERY]:
             del attributes[name]
-        skeleton = (type(cls), cls.__name__, cls.__bases__, members, cls.__module__, cls.__qualname__, self._number(cls))
-        return restore.make_enum, skeleton
+        names = cls.__name__, cls.__module__, cls.__qualname__
+        boundary = getattr(cls, "_boundary_", None)
+        return restore.make_enum, (type(cls), cls.__bases__, names, members, boundary, self._number(cls))
 
     # ---- the rest
 
@@ -492,7 +518,8 @@ class Reducer:
         name = module.__name__
         if name == "__main__" and module.__dict__ is self.namespace:
             return restore.main_module, ()
-        if sys.modules.get(name) is module:
+        known = sys.modules.get(name) is module
+        if known and not made_here(module):
             self.modules.add(name)
             prefix = name + "."
             loaded = (other[len(prefix) :] for other in sorted(sys.modules) if other.startswith(prefix))
@@ -500,7 +527,7 @@ class Reducer:
             return restore.import_module, (name, used)
         self._modules[id(module.__dict__)] = module
         state = {k: v for k, v in module.__dict__.items() if k not in ("__builtins__", "__loader__", "__spec__")}
-        return restore.make_module, (name,), state, None, None, restore.set_module
+        return restore.make_module, (name, known), state, None, None, restore.set_module
 
     def _stream(self, stream: Any) -> Reduction:
         for name in _STREAMS:
@@ -508,48 +535,6 @@ class Reducer:
                 return restore.standard_stream, (name,)
         refuse = self._refusal(type(stream))
         return refuse(stream) if refuse is not None else NotImplemented
-
-    def _lock(self, lock: object) -> Reduction:
-        return restore.fresh_lock, (type(lock) is _thread.RLock,)
-
-    def _memoryview(self, view: memoryview) -> Reduction:
-        return memoryview, (view.tobytes(),)
-
-    def _type_variable(self, variable: Any) -> Reduction:
-        module = sys.modules.get(variable.__module__)
-        if variable.__module__ != "__main__" and getattr(module, variable.__name__, None) is variable:
-            return NotImplemented
-        v = variable
-        return restore.type_variable, (v.__name__, v.__constraints__, v.__bound__, v.__covariant__, v.__contravariant__)
-
-    def _parameters(self, made: Any) -> Reduction:
-        return type(made), (made.__name__,)
-
-    def _weak_dictionary(self, weak: Any) -> Reduction:
-        return type(weak), (), None, None, iter(list(weak.items()))
-
-    def _weak_set(self, weak: Any) -> Reduction:
-        return type(weak), (list(weak),)
-
-    def _environ(self, environ: Any) -> Reduction:
-        return (restore.load_global, ("os", "environ")) if environ is os.environ else NotImplemented
-
-    def _new_type(self, made: Any) -> Reduction:
-        return restore.new_type, (made.__name__, made.__supertype__, made.__module__)
-
-    def _context_variable(self, variable: Any) -> Reduction:
-        contextvars: Any = sys.modules["contextvars"]
-        missing = object()
-        value, default = variable.get(missing), contextvars.Context().run(variable.get, missing)
-        state = tuple(() if each is missing else (each,) for each in (value, default))
-        return restore.make_context_variable, (variable.name, *state)
-
-    def _thread(self, thread: Any) -> Reduction:
-        if thread.is_alive():
-            raise Refused("cannot pickle 'Thread': a running thread", "start it inside the cell")
-        process_bound = {"_handle", "_tstate_lock", "_invoke_excepthook", "_stderr"}
-        state = {name: value for name, value in thread.__dict__.items() if name not in process_bound}
-        return restore.make_thread, (), state, None, None, restore.set_thread
 
     def _memory_map(self, array: Any) -> Reduction:
         """A file that numpy maps is mapped again: what is written to it is to reach the file, and it may be huge."""
@@ -566,62 +551,6 @@ class Reducer:
         mode = "r" if whole.mode == "r" else "r+"
         order = "C" if whole.flags.c_contiguous else "F"
         return restore.map_array, (os.path.abspath(whole.filename), whole.dtype, mode, whole.offset, whole.shape, order)
-
-    @staticmethod
-    def _tensor(kind: type) -> Callable[[Any], Reduction] | None:
-        """torch's tensors as numpy's arrays, whose data goes out of band, where that says all there is to say of them."""
-        torch: Any = sys.modules.get("torch")
-        if torch is None or kind is not getattr(torch, "Tensor", None):
-            return None
-
-        def reduce(tensor: Any) -> Reduction:
-            plain = (
-                tensor.device.type == "cpu"
-                and tensor.layout is torch.strided
-                and not tensor.requires_grad
-                and tensor.is_contiguous()
-                and not (tensor.is_conj() or tensor.is_neg() or tensor.is_quantized or tensor.__dict__)
-                and tensor.untyped_storage().nbytes() == tensor.nbytes >= SMALL_BUFFER
-            )
-            if not plain:
-                return NotImplemented
-            data = tensor.reshape(-1).view(torch.uint8).numpy()
-            return restore.make_tensor, (data, tensor.dtype, tuple(tensor.shape))
-
-        return reduce
-
-    @staticmethod
-    def _by_name(kind: type) -> Callable[[Any], Reduction] | None:
-        """An object of the session's classes that says of itself only the global it is bound to: a sentinel, a registry.
-
-        The reader has no such global yet; it gets the object and with it the name.
-        """
-        own = any(not {"__reduce__", "__reduce_ex__"}.isdisjoint(vars(each)) for each in kind.__mro__[:-1])
-        if not own or kind.__module__ != "__main__" or kind in copyreg.dispatch_table:
-            return None
-
-        def reduce(obj: Any) -> Reduction:
-            reduced = obj.__reduce_ex__(5)
-            if not isinstance(reduced, str):
-                return reduced
-            slots = {name: getattr(obj, name) for name in copyreg._slotnames(kind) if hasattr(obj, name)}  # type: ignore[attr-defined]
-            return copyreg.__newobj__, (kind,), (getattr(obj, "__dict__", None), slots)  # type: ignore[attr-defined]
-
-        return reduce
-
-    def _array_subclass(self, kind: type) -> Callable[[Any], Reduction] | None:
-        """numpy's __reduce__ drops the attributes of a subclass's instances (numpy issue 10933)."""
-        numpy: Any = sys.modules.get("numpy")
-        if numpy is None or kind is numpy.ndarray or not issubclass(kind, numpy.ndarray):
-            return None
-        if home_of(kind).startswith("numpy") or not kind.__dictoffset__ or kind.__reduce__ is not numpy.ndarray.__reduce__:
-            return None
-
-        def reduce(array: Any) -> Reduction:
-            function, arguments, state = array.__reduce__()
-            return function, arguments, (state, array.__dict__), None, None, restore.set_array_subclass
-
-        return reduce
 
 
 class CPickler(pickle.Pickler):

@@ -5,6 +5,8 @@ Owns the list of such types and the advice for each. Knows nothing of pickling.
 
 from __future__ import annotations
 
+import pickle
+
 _OPEN_FILE = "an open file; open it, by its path, inside the cell"
 _CONNECTION = "a database connection; connect inside the cell"
 _EXECUTOR = "threads or processes of this session; make it inside the cell"
@@ -76,3 +78,11 @@ def why_refused(kind: type) -> tuple[str, str] | None:
         if not _PICKLING_METHODS.isdisjoint(each.__dict__):
             return None
     return None
+
+
+class Refused(pickle.PicklingError):
+    """An object that cannot be written, with the words for it and what to do instead."""
+
+    def __init__(self, why: str, advice: str) -> None:
+        super().__init__(why)
+        self.advice = advice

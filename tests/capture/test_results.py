@@ -201,7 +201,7 @@ def test_large_arrays_come_back_beside_the_pickle_small_ones_within(session, run
     big = job.fetch()
     kept = job.variables.describe()
     assert np.array_equal(big, namespace["weights"] * 2)
-    assert [length for _, length in kept["big"].payload.buffers] == [8_000_000]
+    assert [length for _, length, _ in kept["big"].payload.buffers] == [8_000_000]
     assert kept["big"].payload.size < 1000
     assert kept["small"].payload.buffers == ()
     assert job.variables["small"].tolist() == [0, 1, 2]
@@ -420,16 +420,17 @@ def test_the_variables_of_a_cell_that_failed_show_how_far_it_came(session, run):
     assert job.variables["x"] == 0
 
 
-def test_each_value_is_read_alone(session, run, root):
+def test_each_value_is_read_alone(session, run, root, tmp_path):
     """One variable that needs a module which is gone does not keep the others from being read."""
-    session()
+    (tmp_path / "gone_module.py").write_text("class Thing: pass")
+    session(f"place = {str(tmp_path)!r}")
     job = run(
         """
-        import sys, types
-        gone = sys.modules["gone_module"] = types.ModuleType("gone_module")
-        exec("class Thing: pass", gone.__dict__)
-        thing, plain = gone.Thing(), 4
-        del gone
+        import sys
+        sys.path.insert(0, place)
+        import gone_module
+        thing, plain = gone_module.Thing(), 4
+        del gone_module
         """
     )
     assert load("job", root).variables["plain"] == 4

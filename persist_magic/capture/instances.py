@@ -1,0 +1,163 @@
+"""Instances whose own way of being pickled would not bring them back.
+
+Owns the reductions of exceptions, of values with a ``__new__`` of their own, of objects whose class answers for attributes
+that it does not have, and of objects that pickle as the name of a global. All other instances follow the pickle protocol.
+Knows nothing of functions, classes or the session.
+"""
+
+from __future__ import annotations
+
+import builtins
+import copyreg
+import enum
+import types
+from collections.abc import Callable
+
+from .. import restore
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Reduction = Any
+
+_HOOKS = frozenset({"__reduce__", "__reduce_ex__"})
+_STATE_HOOKS = frozenset({"__getstate__", "__setstate__"})
+_ARGUMENT_HOOKS = frozenset({"__getnewargs__", "__getnewargs_ex__"})
+_VALUES = (tuple, str, int, float, complex, bytes, frozenset)
+
+
+def reducer_of(kind: type, importable: bool) -> Callable[[Any], Reduction] | None:
+    """Return how instances of a class are reduced, or None if the pickle protocol does it right.
+
+    Parameters
+    ----------
+    importable : bool
+        Whether the class is found by its name, so that somebody may have tried to pickle its instances before.
+    """
+    if kind in copyreg.dispatch_table:
+        return None
+    if issubclass(kind, BaseException):
+        return None if _defines(kind, _HOOKS | _STATE_HOOKS | _ARGUMENT_HOOKS) else _exception
+    if _defines(kind, _HOOKS):
+        return None if importable else _by_its_own_words
+    if _answers_for_anything(kind) and _made_of_builtins(kind) and not _defines(kind, _STATE_HOOKS | _ARGUMENT_HOOKS):
+        return _by_its_class
+    if not importable and issubclass(kind, _VALUES) and _defines(kind, {"__new__"}) and not _defines(kind, _ARGUMENT_HOOKS):
+        return _value
+    return None
+
+
+def _defines(kind: type, names: frozenset[str] | set[str]) -> bool:
+    """Whether a class, or one that it derives from, not being a builtin one, defines one of the names."""
+    return any(each.__module__ != "builtins" and not names.isdisjoint(vars(each)) for each in kind.__mro__)
+
+
+def _answers_for_anything(kind: type) -> bool:
+    """Whether the pickler, which asks an instance for its methods, may be told of one that is not there."""
+    return _defines(kind, {"__getattr__", "__getattribute__"}) or isinstance(_static(kind, "__class__"), property)
+
+
+def _made_of_builtins(kind: type) -> bool:
+    """Whether all of an instance is its attributes, its slots and the value of a builtin class."""
+    heap = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+    return all(each.__flags__ & heap or each in (object, list, dict, *_VALUES) for each in kind.__mro__)
+
+
+def _static(kind: type, name: str) -> Any:
+    return next((vars(each)[name] for each in kind.__mro__ if name in vars(each)), None)
+
+
+def _slots(obj: Any, kind: type) -> dict[str, Any]:
+    """The values of an instance's slots, read without asking its class."""
+    found = {}
+    for name in copyreg._slotnames(kind):  # type: ignore[attr-defined]  # what copyreg.__reduce_ex__ itself uses
+        descriptor = _static(kind, name)
+        if isinstance(descriptor, types.MemberDescriptorType):
+            try:
+                found[name] = descriptor.__get__(obj, kind)
+            except AttributeError:
+                continue
+    return found
+
+
+def _attributes(obj: Any) -> dict[str, Any]:
+    try:
+        found = object.__getattribute__(obj, "__dict__")
+    except AttributeError:
+        return {}
+    return found if type(found) is dict else {}
+
+
+def _state(obj: Any, kind: type) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    state = _attributes(obj), _slots(obj, kind)
+    return state if any(state) else None
+
+
+# ---------------------------------------------------------------- the reductions
+
+
+def _by_its_class(obj: Any) -> Reduction:
+    """What object.__reduce_ex__ would do, from the class alone."""
+    kind = type(obj)
+    items = iter(list.__iter__(obj)) if issubclass(kind, list) else None
+    pairs = iter(dict.items(obj)) if issubclass(kind, dict) else None
+    base, raw = _base_value(obj, kind)
+    return restore.new_object, (base, kind, *raw), _state(obj, kind), items, pairs, restore.set_object
+
+
+def _value(obj: Any) -> Reduction:
+    """A number, a text or a tuple of a class whose ``__new__`` wants something else than that value."""
+    kind = type(obj)
+    base, raw = _base_value(obj, kind)
+    return restore.new_object, (base, kind, *raw), _state(obj, kind), None, None, restore.set_object
+
+
+def _base_value(obj: Any, kind: type) -> tuple[type, tuple[Any, ...]]:
+    """The builtin class that makes the instance, and what it is to make it of."""
+    base = next(each for each in kind.__mro__ if each.__module__ == "builtins")
+    return base, (plain(obj, base),) if base in _VALUES else ()
+
+
+def plain(obj: Any, base: type) -> Any:
+    """The value of an instance of a subclass of `base`, whatever the subclass says of itself when it is converted."""
+    read: dict[type, Callable[[Any], Any]] = {
+        tuple: lambda value: tuple(tuple.__iter__(value)),
+        str: str.__str__,
+        int: int.__pos__,
+        float: float.__pos__,
+        complex: complex.__pos__,
+        bytes: lambda value: bytes.__getitem__(value, slice(None)),
+        frozenset: lambda value: frozenset(frozenset.__iter__(value)),
+    }
+    return read[base](obj)
+
+
+def _by_its_own_words(obj: Any) -> Reduction:
+    """An object that says how it is pickled, perhaps only as the global that it is bound to: a sentinel, a registry.
+
+    The reader has no such global yet; it gets the object and with it the name.
+    """
+    reduced = obj.__reduce_ex__(5)
+    if not isinstance(reduced, str):
+        return reduced
+    return (type(obj), (obj._value_,)) if isinstance(obj, enum.Enum) else _by_its_class(obj)
+
+
+def _exception(error: BaseException) -> Reduction:
+    """An exception without calling its ``__init__``, which may want other arguments than the exception's ``args``.
+
+    Its traceback stays behind: frames cannot travel.
+    """
+    kind = type(error)
+    base = next(each for each in kind.__mro__ if each.__module__ == "builtins")
+    members: dict[str, Any] = {}
+    for each in base.__mro__:
+        for name, descriptor in vars(each).items():
+            if isinstance(descriptor, types.MemberDescriptorType) and (value := descriptor.__get__(error)) is not None:
+                members[name] = value
+    chain = error.__cause__, error.__context__, error.__suppress_context__
+    group: Any = getattr(builtins, "BaseExceptionGroup", None)
+    made_of = error.args if group is not None and issubclass(base, group) else ()
+    state = error.args, members, chain, _attributes(error), _slots(error, kind)
+    return restore.new_object, (base, kind, *made_of), state, None, None, restore.set_exception

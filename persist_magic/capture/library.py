@@ -1,0 +1,188 @@
+"""Types of the standard library, numpy and torch that the stock pickler gets wrong or refuses.
+
+Owns their reductions, each of which needs nothing but the object itself. No library is imported here: an object of its type
+exists only where the session has imported it. Knows nothing of the session's own functions and classes.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+import types
+import weakref
+from collections.abc import Callable
+
+from .. import restore
+from .arrays import SMALL_BUFFER
+from .refusals import Refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Reduction = Any  # what object.__reduce__ may return: a str, a tuple of two to six, or NotImplemented
+
+
+def reducer_of(kind: type) -> Callable[[Any], Reduction] | None:
+    """Return how objects of a type are reduced, or None if nothing is known of it here."""
+    if (known := _ALWAYS.get(kind)) is not None:
+        return known
+    for module, names in _IF_LOADED.items():
+        loaded = sys.modules.get(module)
+        for name, reducer in names.items() if loaded is not None else ():
+            if kind is getattr(loaded, name, None):
+                return reducer
+    return _array_subclass(kind)
+
+
+def home_of(kind: type) -> str:
+    """The module that a class says it is from, or "": some extension types say something else there."""
+    module = kind.__module__
+    return module if isinstance(module, str) else ""
+
+
+# ---------------------------------------------------------------- the parts of classes
+
+
+def _method_wrapper(method: Any) -> Reduction:
+    return type(method), (method.__func__,)
+
+
+def _property(prop: property) -> Reduction:
+    return property, (prop.fget, prop.fset, prop.fdel, prop.__doc__)
+
+
+def _descriptor(descriptor: Any) -> Reduction:
+    return restore.load_attribute, (descriptor.__objclass__, descriptor.__name__)
+
+
+def _type_variable(variable: Any) -> Reduction:
+    """``typing.TypeVar``, and ``ParamSpec`` and ``TypeVarTuple``, which have some of its attributes."""
+    module = sys.modules.get(variable.__module__)
+    if variable.__module__ != "__main__" and getattr(module, variable.__name__, None) is variable:
+        return NotImplemented
+    settings = {
+        name: value
+        for name in ("bound", "covariant", "contravariant", "infer_variance")
+        if (value := getattr(variable, f"__{name}__", None))
+    }
+    constraints = getattr(variable, "__constraints__", ())
+    return restore.type_variable, (type(variable), variable.__name__, constraints, settings, variable.__module__)
+
+
+def _new_type(made: Any) -> Reduction:
+    return restore.new_type, (made.__name__, made.__supertype__, made.__module__)
+
+
+# ---------------------------------------------------------------- the standard library
+
+
+def _lock(lock: object) -> Reduction:
+    return restore.fresh_lock, (type(lock) is _thread.RLock,)
+
+
+def _memoryview(view: memoryview) -> Reduction:
+    return memoryview, (view.tobytes(),)
+
+
+def _weak_dictionary(weak: Any) -> Reduction:
+    return type(weak), (), None, None, iter(list(weak.items()))
+
+
+def _weak_set(weak: Any) -> Reduction:
+    return type(weak), (list(weak),)
+
+
+def _weak_method(reference: Any) -> Reduction:
+    method = reference()
+    if method is None:
+        raise Refused("cannot pickle 'WeakMethod': its object is gone", "drop it")
+    return weakref.WeakMethod, (method,)
+
+
+def _environ(environ: Any) -> Reduction:
+    return (restore.load_global, ("os", "environ")) if environ is os.environ else NotImplemented
+
+
+def _struct(struct: Any) -> Reduction:
+    return type(struct), (struct.format,)
+
+
+def _context_variable(variable: Any) -> Reduction:
+    contextvars: Any = sys.modules["contextvars"]
+    missing = object()
+    value, default = variable.get(missing), contextvars.Context().run(variable.get, missing)
+    state = tuple(() if each is missing else (each,) for each in (value, default))
+    return restore.make_context_variable, (variable.name, *state)
+
+
+def _thread_object(thread: Any) -> Reduction:
+    if thread.is_alive():
+        raise Refused("cannot pickle 'Thread': a running thread", "start it inside the cell")
+    process_bound = {"_handle", "_tstate_lock", "_invoke_excepthook", "_stderr"}
+    state = {name: value for name, value in thread.__dict__.items() if name not in process_bound}
+    return restore.make_thread, (), state, None, None, restore.set_thread
+
+
+# ---------------------------------------------------------------- numpy and torch
+
+
+def _array_subclass(kind: type) -> Callable[[Any], Reduction] | None:
+    """numpy's __reduce__ drops the attributes of a subclass's instances (numpy issue 10933)."""
+    numpy: Any = sys.modules.get("numpy")
+    if numpy is None or kind is numpy.ndarray or not issubclass(kind, numpy.ndarray):
+        return None
+    if home_of(kind).startswith("numpy") or not kind.__dictoffset__ or kind.__reduce__ is not numpy.ndarray.__reduce__:
+        return None
+
+    def reduce(array: Any) -> Reduction:
+        function, arguments, state = array.__reduce__()
+        return function, arguments, (state, array.__dict__), None, None, restore.set_array_subclass
+
+    return reduce
+
+
+def _tensor(tensor: Any) -> Reduction:
+    """A tensor as a numpy array, whose data goes out of band, where that says all there is to say of it."""
+    torch: Any = sys.modules["torch"]
+    plain = (
+        tensor.device.type == "cpu"
+        and tensor.layout is torch.strided
+        and not tensor.requires_grad
+        and tensor.is_contiguous()
+        and not (tensor.is_conj() or tensor.is_neg() or tensor.is_quantized or tensor.__dict__)
+        and tensor.untyped_storage().nbytes() == tensor.nbytes >= SMALL_BUFFER
+    )
+    if not plain:
+        return NotImplemented
+    return restore.make_tensor, (tensor.reshape(-1).view(torch.uint8).numpy(), tensor.dtype, tuple(tensor.shape))
+
+
+_ALWAYS: dict[type, Callable[[Any], Reduction]] = {
+    staticmethod: _method_wrapper,
+    classmethod: _method_wrapper,
+    property: _property,
+    types.MemberDescriptorType: _descriptor,
+    types.GetSetDescriptorType: _descriptor,
+    memoryview: _memoryview,
+    weakref.WeakValueDictionary: _weak_dictionary,
+    weakref.WeakKeyDictionary: _weak_dictionary,
+    weakref.WeakSet: _weak_set,
+    weakref.WeakMethod: _weak_method,
+    type(os.environ): _environ,
+    _thread.LockType: _lock,
+    _thread.RLock: _lock,
+}
+_IF_LOADED: dict[str, dict[str, Callable[[Any], Reduction]]] = {
+    "typing": {
+        "TypeVar": _type_variable,
+        "ParamSpec": _type_variable,
+        "TypeVarTuple": _type_variable,
+        "NewType": _new_type,
+    },
+    "contextvars": {"ContextVar": _context_variable},
+    "threading": {"Thread": _thread_object},
+    "struct": {"Struct": _struct},
+    "torch": {"Tensor": _tensor},
+}
