@@ -439,7 +439,7 @@ def sync_directory(path: str) -> None:
 
 
 def create_file(path: str, mode: int = 0o600, *, readable: bool = False) -> BinaryIO:
-    """Open a file for writing that does not exist yet, not even as a link.
+    """Open a file for writing that does not exist yet, not even as a link; without a buffer, see `write_all`.
 
     Parameters
     ----------
@@ -447,12 +447,18 @@ def create_file(path: str, mode: int = 0o600, *, readable: bool = False) -> Bina
         Whether what was written is to be read, or mapped, through the same descriptor.
     """
     flags = os.O_RDWR if readable else os.O_WRONLY
-    return open(os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode), "wb")
+    return open(os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode), "wb", buffering=0)
+
+
+def write_all(file: BinaryIO, data: memoryview | bytes) -> None:
+    """Write to an unbuffered file, in which nothing is left over of a write that failed; write(2) may take only a part."""
+    view = memoryview(data).cast("B")
+    while view:
+        view = view[file.write(view) :]
 
 
 def sync_file(file: BinaryIO) -> None:
     """Make what was written to a file durable."""
-    file.flush()
     os.fsync(file.fileno())
 
 
@@ -460,7 +466,7 @@ def write_new(path: str, data: bytes, mode: int = 0o600, sync: bool = True) -> N
     """Write a file that does not exist yet, not atomically."""
     with create_file(path, mode) as file:
         os.fchmod(file.fileno(), mode)
-        file.write(data)
+        write_all(file, data)
         if sync:
             sync_file(file)
 

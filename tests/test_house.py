@@ -128,9 +128,13 @@ SAMPLES = {
 }
 
 
+def _is_error(value: object) -> bool:
+    return inspect.isclass(value) and value.__module__ == errors.__name__ and not issubclass(value, Warning)
+
+
 @pytest.mark.parametrize(
     "kind",
-    [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__],
+    [kind for _, kind in inspect.getmembers(errors, _is_error)],
     ids=lambda k: k.__name__,
 )
 def test_errors_share_a_base_and_travel(kind: type[errors.PersistError]) -> None:

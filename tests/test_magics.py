@@ -85,7 +85,7 @@ def test_a_dry_run_only_tells(shell: Shell, root: str) -> None:
     said = shell.said()
     assert said.startswith("dry would ship ⚠ big (ndarray (13000000,) float64, 104 MB), ")
     assert "nothing was written" in said
-    assert re.search(r"^big +ndarray \(13000000,\) float64 +104 MB ⚠ +f\(\)$", said, re.MULTILINE)
+    assert re.search(r"^big +ndarray \(13000000,\) float64 +104 MB ⚠ +f\(\) ← cell$", said, re.MULTILINE)
     assert re.search(r"^small +str len 1 +\d+ B +cell$", said, re.MULTILINE)
     assert not os.path.exists(root)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import os
+import sys
 import types
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,6 @@ from ..digests import text_digest
 from ..errors import CaptureError, MissingNames, Unpicklable
 from ..store import CapturedName, LocalModule, Payload, create_file, sync_file
 from . import explain, names
-from .arrays import SMALL_BUFFER
 from .bytecode import code_globals
 from .explain import is_a
 from .library import home_of
@@ -32,6 +32,7 @@ CALL = "__persist_call__"
 _SYSTEM_NAMES = frozenset(
     {"__name__", "__doc__", "__builtins__", "__builtin__", "__package__", "__loader__", "__spec__", "__annotations__"}
 )
+_CONTAINERS = (list, tuple, dict, set, frozenset, str, bytes, bytearray)
 _LARGE_CONTAINER = 1000
 """Containers with so many elements are written before those that may be small."""
 _SHELL_NAMES = frozenset({"get_ipython", "exit", "quit", "open", "display"})
@@ -132,7 +133,7 @@ def capture(
     imports: set[str] = set()
     wanted: dict[str, str] = {}
     if call is None:
-        needs = _needs(job, source, namespace.keys() - system)
+        needs = _needs(job, source, namespace.keys() - system, _windows(namespace))
         unknown = [name for name in selection.add if name not in namespace]
         if missing := [name for name in (*needs.missing, *unknown) if name not in selection.omit]:
             raise MissingNames(job, tuple(dict.fromkeys(missing)))
@@ -177,12 +178,19 @@ def capture(
     return Capture(captured, payload, modules, cell_digest, fingerprint, tuple(dict.fromkeys(warnings)))
 
 
-def _needs(job: str, source: Source, known: Collection[str]) -> names.Needs:
+def _windows(namespace: dict[str, Any]) -> set[str]:
+    """The names that are bound to the session's globals or to the module whose globals they are."""
+    module = sys.modules.get("__main__")
+    whole = {id(namespace), id(module)} if getattr(module, "__dict__", None) is namespace else {id(namespace)}
+    return {name for name, value in namespace.items() if id(value) in whole}
+
+
+def _needs(job: str, source: Source, known: Collection[str], windows: Collection[str]) -> names.Needs:
     """What the cell reads; its lines are counted with the magic's, as the notebook shows them."""
     code = "\n" + source.code
     try:
         compile(code, "<cell>", "exec", source.future_flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-        return deeply(lambda deep: names.needed_names(code, known, source.future_flags))
+        return deeply(lambda deep: names.needed_names(code, known, source.future_flags, windows))
     except (SyntaxError, ValueError, RecursionError) as error:
         where = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else str(error)
         raise CaptureError(f"job {job} not submitted: the cell is no valid Python, {where}") from None
@@ -191,25 +199,19 @@ def _needs(job: str, source: Source, known: Collection[str]) -> names.Needs:
 def _rank(name: str, value: Any) -> tuple[int, str]:
     """Functions last: what stands in the stream before the functions that use it has a size and a digest of its own.
 
-    Modules first: functions of a module made at run time must find it. Then large data, whose digest depends on what stands
-    before it.
+    Modules first: functions of a module made at run time must find it. Then large data within the stream, whose digest
+    depends on what stands before it; then what may have buffers of its own.
     """
+    kind = type(value)
     if is_a(value, types.ModuleType):
         return 0, name
     if is_a(value, (types.FunctionType, type)):
+        return 5, name
+    if home_of(kind) == "__main__":
         return 4, name
-    if type(value).__module__ == "__main__":
-        return 3, name
-    return 1 if _is_large(value) else 2, name
-
-
-def _is_large(value: Any) -> bool:
-    """Whether data is large, told without looking into it: ``sys.getsizeof`` of a DataFrame counts every object."""
-    kind = type(value)
-    if kind in (list, tuple, dict, set, frozenset, str, bytes, bytearray):
-        return len(value) > _LARGE_CONTAINER
-    size = value.nbytes if home_of(kind) == "numpy" and hasattr(value, "nbytes") else None
-    return size >= SMALL_BUFFER if size is not None else home_of(kind) != "builtins"
+    if kind in _CONTAINERS:
+        return 1 if len(value) > _LARGE_CONTAINER else 3, name
+    return 2 if home_of(kind) != "builtins" else 3, name
 
 
 def _data_of_functions(names: Iterable[str], call: Any, namespace: dict[str, Any]) -> dict[str, str]:

@@ -70,7 +70,7 @@ class Needs:
     warnings: list[str]
 
 
-def needed_names(code: str, known: Collection[str], future_flags: int = 0) -> Needs:
+def needed_names(code: str, known: Collection[str], future_flags: int = 0, windows: Collection[str] = ()) -> Needs:
     """Analyse a cell.
 
     Parameters
@@ -81,13 +81,15 @@ def needed_names(code: str, known: Collection[str], future_flags: int = 0) -> Ne
         The names that the session has.
     future_flags : int
         The session's ``from __future__`` compiler flags.
+    windows : collection of str
+        The names that are bound to the module ``__main__`` or to its globals, through which others can be read.
 
     Raises
     ------
     SyntaxError
         As the compiler would.
     """
-    walk = _Walk(known)
+    walk = _Walk(known, windows)
     walk.lazy_annotations = bool(future_flags & __future__.annotations.compiler_flag)
     walk.body(ast.parse(code).body, frozenset())
     return Needs(
@@ -130,8 +132,8 @@ def _meet(ends: Iterable[Assigned]) -> Assigned:
 class _Walk:
     """Follows the flow of control; each method takes the names assigned before and returns those assigned after."""
 
-    def __init__(self, known: Collection[str]) -> None:
-        self.known = known
+    def __init__(self, known: Collection[str], windows: Collection[str] = ()) -> None:
+        self.known, self.windows = known, windows
         self.reads: dict[str, None] = {}
         self.mentions: dict[str, None] = {}
         self.stores: dict[str, None] = {}
@@ -422,7 +424,25 @@ class _Walk:
 
     def on_Attribute(self, node: ast.Attribute, assigned: Assigned) -> Assigned:
         self.attributes.add(node.attr)
+        if self._is_window(node.value, assigned) and node.attr in self.known:
+            self.read(node.attr, assigned)
         return self.expression(node.value, assigned)
+
+    def on_Subscript(self, node: ast.Subscript, assigned: Assigned) -> Assigned:
+        if self._is_window(node.value, assigned):
+            if isinstance(node.slice, ast.Constant):
+                if node.slice.value in self.known:
+                    self.read(str(node.slice.value), assigned)
+            else:
+                self.warn_of(node, f"{ast.unparse(node)}")
+        return self.children(node, assigned)
+
+    def _is_window(self, node: ast.expr, assigned: Assigned) -> bool:
+        """Whether an expression is the session's ``__main__``, or its globals."""
+        return isinstance(node, ast.Name) and node.id in self.windows and assigned is not None and node.id not in assigned
+
+    def warn_of(self, node: ast.expr, words: str) -> None:
+        self.warnings.append(f"line {node.lineno}: {words} may read names that cannot be seen; add them with --with")
 
     def on_NamedExpr(self, node: ast.NamedExpr, assigned: Assigned) -> Assigned:
         return self.target(node.target, self.expression(node.value, assigned))
@@ -478,9 +498,7 @@ class _Walk:
             if function.id in _DYNAMIC or function.id == "dir":
                 self.any_name = True
             if function.id in _DYNAMIC and not constant and (function.id != "vars" or not node.args):
-                self.warnings.append(
-                    f"line {node.lineno}: {function.id}() may read names that cannot be seen; add them with --with"
-                )
+                self.warn_of(node, f"{function.id}()")
 
     def mention_all(self, node: ast.Call, assigned: Assigned) -> bool:
         """Names in the call's constant strings; false if it has none."""
@@ -542,7 +560,7 @@ class _ClassBody(_Walk):
     """A class's body: its own names hide globals, but its methods and comprehensions see only globals."""
 
     def __init__(self, outer: _Walk, name: str, assigned: Assigned) -> None:
-        super().__init__(outer.known)
+        super().__init__(outer.known, outer.windows)
         self._outer, self._assigned = outer, assigned
         self._inside: Assigned = assigned if assigned is None else assigned | {name}
         self.mentions, self.warnings = outer.mentions, outer.warnings

@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from .. import restore
 from ..digests import Checksum, new_digest
-from ..store import Payload, create_file, sync_file
+from ..store import Payload, create_file, sync_file, write_all
 from .arrays import SMALL_BUFFER
 from .canonical import LARGEST_CANONICAL, SMALL_CANONICAL, canonical_bytes, may_hold_sets
 from .pickler import CPickler, DeepPickler, Reducer, StandIn
@@ -167,7 +167,6 @@ class BufferFile:
         place = self._write(pieces)
         if self._file is not None:
             with _on_disk():
-                self._file.flush()
                 stand_in = mmap.mmap(self._file.fileno(), size, offset=place[0], access=mmap.ACCESS_READ)
         else:
             stand_in = mmap.mmap(-1, size)
@@ -190,7 +189,7 @@ class BufferFile:
                 part = piece[start : start + _CHUNK]
                 if self._file is not None:
                     with _on_disk():
-                        self._file.write(part)
+                        write_all(self._file, part)
                 check.update(part)
                 length += part.nbytes
         self.written = offset + length
@@ -201,7 +200,6 @@ class BufferFile:
         self._places = {key: place for key, place in self._places.items() if place[0] + place[1] <= written}
         self.written = written
         if self._file is not None:
-            self._file.flush()
             self._file.truncate(written)
 
     def close(self) -> None:
@@ -244,7 +242,7 @@ class _Stream:
         self.size += view.nbytes
         if self._file is not None:
             with _on_disk():
-                self._file.write(view)
+                write_all(self._file, view)
         return view.nbytes
 
     def begin_part(self) -> None:

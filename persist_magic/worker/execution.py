@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself is slow to import
-_MISSING = object()
 _NOT_VARIABLES = frozenset({"_", "__", "___", "_exit_code"})
 
 
@@ -129,10 +128,13 @@ class _Execution:
         outcome, reason, trace = "done", "", ""
         result: Any = None
         error: BaseException | None = None
-        before: dict[str, Any] = {}
+        before: dict[str, int] = {}
         try:
             self._lay_world()
-            before = dict(self.namespace)
+            # Data by its ids: what the cell deletes is to be gone. Another object that gets the id is told by its digest
+            before = {name: id(value) for name, value in self.namespace.items()}
+            kinds = types.FunctionType, types.ModuleType, type
+            self.kept_alive = [value for value in self.namespace.values() if issubclass(type(value), kinds)]
             result = self._run_cell()
         except SystemExit as leaving:
             outcome, reason = _exit_words(leaving)
@@ -253,7 +255,7 @@ class _Execution:
     # ---- handing over
 
     def _hand_over(
-        self, outcome: str, reason: str, trace: str, error: BaseException | None, result: Any, before: dict[str, Any]
+        self, outcome: str, reason: str, trace: str, error: BaseException | None, result: Any, before: dict[str, int]
     ) -> int:
         _reopen_standard_descriptors()
         from .values import ValueFile
@@ -261,24 +263,38 @@ class _Execution:
         kept_error: KeptValue | None = None
         kept_result: KeptValue | None = None
         variables: dict[str, KeptValue] = {}
+        lost = ""
+
+        def write_outcome() -> str:
+            end = "failed" if lost else outcome
+            words = "; ".join(filter(None, (reason if outcome == end else "", lost)))
+            record = Outcome(self.spec.token, time.time(), end, words, trace, kept_error, kept_result, variables)
+            write_atomic(self.run_directory.outcome_path, record.to_bytes())
+            return end
+
         try:
             with ValueFile(self.run_directory, self.namespace) as values:
                 if error is not None:
                     kept_error = values.keep("exception", error)
+                    if kept_error.payload is None:  # perhaps for what led to it
+                        error.__cause__ = error.__context__ = None
+                        kept_error = values.keep("exception", error)
                 elif outcome == "done":
                     kept_result = values.keep("result", result)
                 for name in self._variables(before):
                     variables[name] = values.keep(name, self.namespace[name])
-        except OSError as problem:
+                lost = values.lost_words()
+            end = write_outcome()
+        except (
+            OSError
+        ) as problem:  # there is no room for what it kept, or for the record of it: for the record there must be
             lost = f"its values could not be written: {problem.strerror or problem}"
-            reason = lost if outcome == "done" else f"{reason}; {lost}"
-            outcome, kept_error, kept_result, variables = "failed", None, None, {}
+            kept_error, kept_result, variables = None, None, {}
             ValueFile.discard(self.run_directory)
-        record = Outcome(self.spec.token, time.time(), outcome, reason, trace, kept_error, kept_result, variables)
-        write_atomic(self.run_directory.outcome_path, record.to_bytes())
-        return 0 if outcome == "done" else 1
+            end = write_outcome()
+        return 0 if end == "done" else 1
 
-    def _variables(self, before: dict[str, Any]) -> list[str]:
+    def _variables(self, before: dict[str, int]) -> list[str]:
         """The names that the cell assigned, or whose value it changed in place."""
         if self.spec.kind == "function":
             return []
@@ -286,9 +302,7 @@ class _Execution:
         names = [
             name
             for name, value in self.namespace.items()
-            if name not in ignored
-            and not (name.startswith("__") and name.endswith("__"))
-            and value is not before.get(name, _MISSING)
+            if name not in ignored and not (name.startswith("__") and name.endswith("__")) and id(value) != before.get(name)
         ]
         from .values import changed_in_place
 

@@ -26,10 +26,16 @@ class ValueFile:
     ----------
     namespace : dict
         The cell's globals: what functions in the values share.
+
+    Attributes
+    ----------
+    lost : dict of str to str
+        The values that the disk did not take, and why.
     """
 
     def __init__(self, run: RunDirectory, namespace: dict[str, Any]) -> None:
         self._run, self.namespace = run, namespace
+        self.lost: dict[str, str] = {}
         self._buffers = BufferFile(buffers_path(run.values_path))
 
     def __enter__(self) -> ValueFile:
@@ -47,7 +53,7 @@ class ValueFile:
     def keep(self, name: str, value: Any) -> KeptValue:
         """Write one value; if it cannot be pickled, say why instead and go on."""
         words = explain.words(value)
-        start = self._file.seek(0, os.SEEK_END)
+        start, buffers = self._file.seek(0, os.SEEK_END), self._buffers.written
 
         def write(deep: bool) -> Payload:
             self._file.seek(start)
@@ -59,9 +65,17 @@ class ValueFile:
         try:
             return KeptValue(*words, deeply(write), "")
         except CannotPickle as failure:
-            self._file.flush()
-            self._file.truncate(start)
-            return KeptValue(*words, None, self._why(name, value, failure.error))
+            why = self._why(name, value, failure.error)
+        except OSError as failure:
+            why = f"could not be written: {failure.strerror or failure}"
+            self.lost[name] = why
+        self._file.truncate(start)
+        self._buffers.rollback(buffers)
+        return KeptValue(*words, None, why)
+
+    def lost_words(self) -> str:
+        """Return what the disk did not take, or ""."""
+        return f"{', '.join(self.lost)} {next(iter(self.lost.values()))}" if self.lost else ""
 
     def _why(self, name: str, value: Any, error: BaseException) -> str:
         culprit = explain.find_culprit(name, value, self.namespace)
@@ -77,26 +91,33 @@ class ValueFile:
                 os.unlink(path)
 
 
-def changed_in_place(spec: JobSpec, before: dict[str, Any], namespace: dict[str, Any]) -> list[str]:
+def changed_in_place(spec: JobSpec, before: dict[str, int], namespace: dict[str, Any]) -> list[str]:
     """Return the captured names whose value was changed without being bound anew.
 
     The values are pickled once more, to nowhere, and compared by the digests of the capture. What came inside a function's
     state has no digest of its own; it counts as changed if any function's does.
+
+    Parameters
+    ----------
+    before : dict of str to int
+        The ids of the values that were restored.
     """
     captured = {each.name: each for each in spec.names}
-    same = [name for name in captured if name in before and name in namespace and namespace[name] is before[name]]
+    same = [name for name in captured if name in namespace and id(namespace[name]) == before.get(name)]
     data = [name for name in same if not explain.is_a(namespace[name], (types.FunctionType, types.ModuleType, type))]
     if not data:
         return []
-    items = [(name, before[name], "cell") for name in captured if name in before and captured[name].digest]
+    items = [(name, namespace[name], "cell") for name in same if captured[name].digest]
 
     def write(deep: bool) -> dict[str, tuple[int, str, str]]:
-        return write_names(PayloadWriter(None, BufferFile(None), namespace, digests=True, deep=deep), items)
+        wanted = {id(value) for _, value, _ in items}
+        writer = PayloadWriter(None, BufferFile(None), namespace, wanted=wanted, digests=True, deep=deep)
+        return write_names(writer, items)
 
     try:
         written = deeply(write)
     except CannotPickle:  # something in it can no longer be pickled, so it was changed
         return data
     differ = {name for name, (_, digest, _) in written.items() if digest and digest != captured[name].digest}
-    functions_differ = any(explain.is_a(before.get(name), types.FunctionType) for name in differ)
+    functions_differ = any(explain.is_a(namespace[name], types.FunctionType) for name in differ)
     return [name for name in data if name in differ or (not captured[name].digest and functions_differ)]
