@@ -1,172 +1,31 @@
-"""``python -m tests.benchmarks``: what a job costs, as ratios to what the operating system charges, measured side by side.
+"""``python -m tests.benchmarks [jobs]``: speed and memory as ratios to peers, measured side by side.
 
 Each pair is measured in turns (A B A B …), so that a machine that grows slower slows both. Printed are the medians, the
-median of the pairs' ratios, their spread, and the goal.
+median of the pairs' ratios, their spread, and the goal. Owns which parts run.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shutil
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-from persist_magic.capture.cell import Source
-from persist_magic.job import Job, submit
+from . import jobs
 
-_LOAD = """
-from IPython.core.interactiveshell import InteractiveShell
-import time
-shell = InteractiveShell.instance()
-begin = time.perf_counter()
-{statement}
-print(time.perf_counter() - begin)
-"""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One comparison; times in seconds."""
-
-    what: str
-    ours: list[float]
-    peer: str
-    theirs: list[float]
-    goal: float
-    remark: str = ""
-
-    def line(self) -> str:
-        ratios = sorted(a / b for a, b in zip(self.ours, self.theirs, strict=True))
-        ratio = statistics.median(ratios)
-        verdict = "ok" if ratio <= self.goal else "MISSED"
-        return (
-            f"{self.what:<44} {statistics.median(self.ours) * 1e3:8.1f} ms   {self.peer:<24} "
-            f"{statistics.median(self.theirs) * 1e3:7.1f} ms   ratio {ratio:5.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})   "
-            f"goal {self.goal:g}   {verdict}{'   ' + self.remark if self.remark else ''}"
-        )
-
-
-def timed(action: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    action()
-    return time.perf_counter() - begin
-
-
-class Fsync:
-    """Counts what os.fsync takes."""
-
-    def __init__(self) -> None:
-        self.seconds, self.calls = 0.0, 0
-        self._real = os.fsync
-
-    def __enter__(self) -> Fsync:
-        os.fsync = self._timed
-        return self
-
-    def __exit__(self, *rest: object) -> None:
-        os.fsync = self._real
-
-    def _timed(self, descriptor: int) -> None:
-        self.calls += 1
-        self.seconds += timed(lambda: self._real(descriptor))
-
-
-def python(*words: str) -> list[str]:
-    return [sys.executable, *words]
-
-
-def small_cells(root: str) -> Iterator[Callable[[], Job]]:
-    """Submissions of a small cell with a function and a list, each under a new name."""
-    namespace = sys.modules["__main__"].__dict__
-    namespace["_numbers"], namespace["_total"] = [1, 2, 3], eval("lambda: sum(_numbers)", namespace)
-    number = 0
-    while True:
-        number += 1
-        source = Source("cell", "_total()", "_total()")
-        yield lambda name=f"job{number}", source=source: submit(name, source, namespace, root=root).job
-
-
-def submission(runs: int, root: str) -> list[Row]:
-    """%%persist of a small cell, without what the disk's syncs take, to one Popen of Python: the call, and the process."""
-    ours, theirs, whole, syncs, calls = [], [], [], [], 0
-    children = []
-    cells = small_cells(root)
-    next(cells)().wait()
-    for _ in range(runs):
-        with Fsync() as sync:
-            cell = next(cells)
-            took = timed(lambda cell=cell: children.append(cell()))
-        ours.append(took - sync.seconds)
-        syncs.append(sync.seconds)
-        calls = sync.calls
-        children.pop().wait()
-        process: list[subprocess.Popen[bytes]] = []
-        theirs.append(timed(lambda process=process: process.append(subprocess.Popen(python("-c", "pass")))))
-        whole.append(theirs[-1] + timed(process[0].wait))
-    remark = f"and {calls} fsyncs, {statistics.median(syncs) * 1e3:.1f} ms"
-    return [
-        Row("submit a small cell", ours, "the call Popen([python])", theirs, 4.0, remark),
-        Row("submit a small cell", ours, "that Popen to its end", whole, 4.0),
-    ]
-
-
-def round_trip(runs: int, root: str) -> Row:
-    """Submit to result of a trivial cell, to python -c pass; the disk's syncs included."""
-    ours, theirs = [], []
-    cells = small_cells(root)
-    next(cells)().fetch()
-    for _ in range(runs):
-        cell = next(cells)
-        ours.append(timed(lambda cell=cell: cell().fetch()))
-        theirs.append(timed(lambda: subprocess.run(python("-c", "pass"), check=True)))
-    return Row("submit to result of a trivial cell", ours, "python -c pass", theirs, 4.0)
-
-
-def load_ext(runs: int) -> str:
-    """What %load_ext adds to a session that has IPython."""
-
-    def seconds() -> float:
-        script = _LOAD.format(statement="shell.run_line_magic('load_ext', 'persist_magic')")
-        return float(subprocess.run(python("-c", script), capture_output=True, text=True, check=True).stdout)
-
-    seconds()
-    taken = [seconds() for _ in range(runs)]
-    median = statistics.median(taken) * 1e3
-    return f"{'%load_ext persist_magic':<44} {median:8.1f} ms   goal 30 ms   {'ok' if median < 30 else 'MISSED'}"
-
-
-def worker_start(runs: int) -> Row:
-    """The imports of a worker that runs a plain cell, to those of the interpreter alone."""
-    code = "import persist_magic.worker.supervisor, persist_magic.worker.execution"
-    ours, theirs = [], []
-    for _ in range(runs):
-        ours.append(timed(lambda: subprocess.run(python("-c", code), check=True)))
-        theirs.append(timed(lambda: subprocess.run(python("-c", "pass"), check=True)))
-    return Row("a worker's imports", ours, "python -c pass", theirs, 2.5)
+PARTS = {"jobs": jobs.lines}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("part", nargs="?", choices=[*PARTS, "all"], default="all", help="what to measure; all by default")
     parser.add_argument("--quick", action="store_true", help="a third of the runs")
-    runs = 10 if parser.parse_args().quick else 30
-    root = tempfile.mkdtemp(prefix="persist-benchmarks-")
-    try:
-        print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, {runs} runs each, medians")
-        print(load_ext(runs))
-        for row in (
-            worker_start(runs),
-            *submission(runs, os.path.join(root, "a")),
-            round_trip(runs, os.path.join(root, "b")),
-        ):
-            print(row.line())
-    finally:
-        shutil.rmtree(root)
+    arguments = parser.parse_args()
+    runs = 10 if arguments.quick else 30
+    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, {runs} runs each, medians")
+    for name, lines in PARTS.items():
+        if arguments.part in (name, "all"):
+            for line in lines(runs):
+                print(line, flush=True)
 
 
 if __name__ == "__main__":
