@@ -1,8 +1,8 @@
-"""Instances whose own way of being pickled would not bring them back.
+"""Instances: those that can be reduced faster than the pickle protocol does it, and those that it would not bring back.
 
-Owns the reductions of exceptions, of values with a ``__new__`` of their own, of objects whose class answers for attributes
-that it does not have, and of objects that pickle as the name of a global. All other instances follow the pickle protocol.
-Knows nothing of functions, classes or the session.
+Owns the reductions of instances that are their attributes and nothing else, of exceptions, of values with a ``__new__`` of
+their own, of objects whose class answers for attributes that it does not have, and of objects that pickle as the name of a
+global. All other instances follow the pickle protocol. Knows nothing of functions, classes or the session.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ def reducer_of(kind: type, importable: bool) -> Callable[[Any], Reduction] | Non
         return None if importable else _by_its_own_words
     if _answers_for_anything(kind) and _made_of_builtins(kind) and not _defines(kind, _STATE_HOOKS | _ARGUMENT_HOOKS):
         return _by_its_class
+    if _is_plain(kind):
+        return _plain_reducer(kind)
     if not importable and issubclass(kind, _VALUES) and _defines(kind, {"__new__"}) and not _defines(kind, _ARGUMENT_HOOKS):
         return _value
     return None
@@ -94,7 +96,30 @@ def _state(obj: Any, kind: type) -> tuple[dict[str, Any], dict[str, Any]] | None
     return state if any(state) else None
 
 
+def _is_plain(kind: type) -> bool:
+    """Whether an instance is its ``__dict__``, and nothing says otherwise."""
+    heap = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+    classes = kind.__mro__[:-1]
+    return (
+        bool(classes)
+        and all(each.__flags__ & heap and "__slots__" not in vars(each) for each in classes)
+        and isinstance(_static(kind, "__dict__"), types.GetSetDescriptorType)
+        and not _defines(kind, _HOOKS | _STATE_HOOKS | _ARGUMENT_HOOKS | {"__getattribute__", "__getattr__", "__class__"})
+    )
+
+
 # ---------------------------------------------------------------- the reductions
+
+
+def _plain_reducer(kind: type) -> Callable[[Any], Reduction]:
+    """What ``object.__reduce_ex__`` would say, in a third of its time: it looks for all that a class might define."""
+    new: Any = copyreg.__newobj__  # type: ignore[attr-defined]
+    made_of = (kind,)
+
+    def reduce(obj: Any) -> Reduction:
+        return new, made_of, obj.__dict__ or None
+
+    return reduce
 
 
 def _by_its_class(obj: Any) -> Reduction:

@@ -247,8 +247,8 @@ class Reducer:
         return (
             self._refusal(kind)
             or library.reducer_of(kind)
-            or instances.reducer_of(kind, importable(kind))
             or self._by_dill(kind)
+            or instances.reducer_of(kind, importable(kind))
         )
 
     def _sessions_own(self, kind: type) -> Callable[[Any], Reduction] | None:
@@ -522,7 +522,7 @@ class Reducer:
         if known and not made_here(module):
             self.modules.add(name)
             prefix = name + "."
-            loaded = (other[len(prefix) :] for other in sorted(sys.modules) if other.startswith(prefix))
+            loaded = sorted(other[len(prefix) :] for other in sys.modules if other.startswith(prefix))
             used = tuple(prefix + other for other in loaded if self.attributes.issuperset(other.split(".")))
             return restore.import_module, (name, used)
         self._modules[id(module.__dict__)] = module

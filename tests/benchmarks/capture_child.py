@@ -103,6 +103,7 @@ def theirs(place: Place, pickler: Callable[[Any], Any], data: object) -> None:
     """The same durable file, written by a pickler."""
     with open(place.path, "wb") as file:
         pickler(file).dump(data)
+        file.flush()
         sync_file(file)
 
 
@@ -150,6 +151,7 @@ def array(folder: str, runs: str) -> dict[str, list[float]]:
     def saved() -> None:
         with open(place.path, "wb") as file:
             numpy.save(file, namespace["data"])
+            file.flush()
             sync_file(file)
 
     actions: dict[str, Callable[[], object]] = {"ours": lambda: ours(place, namespace), "np.save": saved}
@@ -164,13 +166,13 @@ def restored(folder: str) -> dict[str, float]:
     """What `array` left, read into a fresh namespace: how long it takes, and the memory that is touched."""
     import numpy
 
-    from persist_magic.restore import restore_session
+    from persist_magic.restore import read_session, restore_session
 
     place, namespace = Place(folder), session("")
     with open(place.payload_path) as file:
         payload = Payload(**json.load(file))
     before = memory("VmRSS")
-    seconds = timed(lambda: restore_session(place.directory, payload, namespace))
+    seconds = timed(lambda: restore_session(read_session(place.directory, payload), namespace))
     data = namespace["data"]
     assert data.nbytes == 10**9
     assert data[0] == numpy.random.default_rng(0).random()
@@ -212,7 +214,7 @@ def digests(folder: str, workload: str, runs: str) -> dict[str, list[float]]:
 
 def write(place: Place, namespace: dict[str, Any], with_digests: bool) -> None:
     """The write alone, as `capture` does it."""
-    from persist_magic.capture.pickler import BufferFile, PayloadWriter, write_names
+    from persist_magic.capture.payload import BufferFile, PayloadWriter, write_names
 
     with create_file(place.path) as file, contextlib.closing(BufferFile(buffers_path(place.path))) as buffers:
         writer = PayloadWriter(file, buffers, namespace, digests=with_digests)
