@@ -1,4 +1,8 @@
-"""Somebody writes a cell, and the job takes along the names that the cell reads from the session: all of them, no others."""
+"""Somebody writes a cell, and the job takes along the names that the cell reads from the session: all of them, no others.
+
+The analysis is asked first, by itself; the same stories then become real jobs (see `sessions`), which get those names, and what
+functions, classes and instances need in turn, and give the right value.
+"""
 
 import builtins
 import random
@@ -9,6 +13,8 @@ from hypothesis import strategies as st
 from IPython.core.inputtransformer2 import TransformerManager
 
 from persist_magic.capture.names import expansion_names, needed_names
+
+from .sessions import play
 
 
 def session(setup):
@@ -316,7 +322,7 @@ MAGICS = {
     "braces with what no expression knows": ("x = 2", "!echo {unknown} {x}", "x"),
     "an index in an expression": ("d = {'k': 1}; i = 'k'", "!echo {d[i]}", "d i"),
     "a method of a name": ("df = 'abc'", "!echo {df.upper()}", "df"),
-    "braces that stand for themselves": ("a = 1; b = 2", "!echo {{a}} {b}", "b"),
+    "braces of a command that stand for themselves": ("a = 1; b = 2", "!echo {{a}} {b}", "b"),
     "the cell's own name in a command": ("a = 2; b = 1", "a = b\n!echo $a {a}", "b"),
     "a command in a loop": ("names = ['a']; n = 0", "for n in names:\n    !echo $n", "names"),
     "a command in a function": ("where = '/'", "def f():\n    out = !ls $where\n    return out\nr = f()", "where"),
@@ -375,6 +381,235 @@ def test_captured_output_may_be_read_afterwards():
 )
 def test_expansions_in_a_line(line, names):
     assert sorted(expansion_names(line)) == names
+
+
+# ---------------------------------------------------------------- real jobs
+
+# Each story: the set-up, the cell, all that is captured, and what r is in the end.
+THROUGH = {
+    "functions need what their functions need": (
+        "K = 2\ndef h(x): return x * K\ndef g(x): return h(x)\nunused = list(range(9))",
+        "r = g(3)",
+        "K g h",
+        6,
+    ),
+    "an instance needs what its class's methods and their super need": (
+        "Z = 1\nclass A:\n    def m(self): return Z\nclass B(A):\n    def m(self): return super().m() + 1\nb = B()\nother = 1",
+        "r = b.m()",
+        "Z b",
+        2,
+    ),
+    "partial, wraps and closures": (
+        """
+        import functools
+        K, E, other = 2, 1, 3
+        def base(a, b): return a * b * K
+        part = functools.partial(base, b=3)
+        def plus(f):
+            @functools.wraps(f)
+            def wrapper(*a): return f(*a) + E
+            return wrapper
+        @plus
+        def q(x): return part(x)
+        """,
+        "r = q(1)",
+        "E K part q",
+        7,
+    ),
+    "a function hidden in containers": (
+        "K = 2\ndef f(): return K\nd = {'a': [{'x': (f,)}]}",
+        "r = d['a'][0]['x'][0]()",
+        "K d",
+        2,
+    ),
+    "a function hidden in a library's object": (
+        "from collections import defaultdict\nK = [7]\nd = defaultdict(lambda: K[0])",
+        "r = d['q']",
+        "K d",
+        7,
+    ),
+    "a submodule as an attribute": (
+        "import xml.dom.minidom\nimport os.path",
+        "r = xml.dom.minidom.parseString('<a/>').documentElement.tagName",
+        "xml",
+        "a",
+    ),
+    "__setstate__ uses a global": (
+        """
+        import threading
+        class R:
+            def __init__(self): self.lock = threading.Lock()
+            def __getstate__(self): return {}
+            def __setstate__(self, state): self.lock = threading.Lock()
+        obj = R()
+        """,
+        "r = obj.lock.locked()",
+        "obj threading",
+        False,
+    ),
+    "a class in a function, a comprehension in its method": (
+        """
+        K, v = 2, 9
+        def make():
+            class Local:
+                v = K
+                def m(self): return [K for _ in range(1)]
+            return Local
+        """,
+        "r = make()().m()",
+        "K make",
+        [2],
+    ),
+    "annotations that are strings": (
+        """
+        from dataclasses import dataclass
+        import typing
+        class Q: pass
+        @dataclass
+        class D:
+            a: "Q" = None
+        """,
+        "r = typing.get_type_hints(D)['a'].__name__",
+        "D Q typing",
+        "Q",
+    ),
+    "one list for a function, a dict and the cell": (
+        "l = [1]\ndef f(): return l\nm = {'l': l}",
+        "m['l'].append(2)\nr = f()",
+        "f l m",
+        [1, 2],
+    ),
+    "a string that has the name of a global": ("x = 1", "print('x')\nr = 1", "", 1),
+    "a hint of a library's type and the session's": (
+        "import typing as tp\nV = int",
+        "x: tp.List[V] = []\nr = x",
+        "V tp",
+        [],
+    ),
+    "a line magic, a directory and a module of the cell": (
+        "d = '/tmp'",
+        "%cd -q $d\nimport os\nr = os.getcwd()",
+        "d",
+        "/tmp",
+    ),
+    "a command's output": ("a = 2; b = 3", "r = !echo {a + b} $a\nr = r[0]", "a b", "5 2"),
+    "a variable of the shell's environment, which the session also has as a name": (
+        "import os\nHOME, os.environ['HOME'] = 1, '/home/of/mine'",
+        "r = !echo $$HOME\nr = r[0]",
+        "",
+        "/home/of/mine",
+    ),
+    "a decorator's registry": (
+        "registry, unused = {}, 5\ndef register(f):\n    registry[f.__name__] = f\n    return f\n@register\ndef go(): return len(registry)",
+        "@register\ndef more(): pass\nr = go()",
+        "go register registry",
+        2,
+    ),
+    "what a property, a static method and a default need": (
+        """
+        a, b, c, d = 1, 2, 3, 4
+        class P:
+            @property
+            def x(self): return a
+            @staticmethod
+            def y(): return b
+            def z(self, k=c): return k
+        p = P()
+        """,
+        "r = p.x, p.y(), p.z()",
+        "a b p",
+        (1, 2, 3),
+    ),
+    "what a metaclass and a descriptor need": (
+        """
+        a, b, c = 1, 2, 3
+        class Meta(type):
+            def size(cls): return a
+        class Field:
+            def __get__(self, obj, owner): return b
+        class C(metaclass=Meta): field = Field()
+        """,
+        "r = C.size(), C.field",
+        "C a b",
+        (1, 2),
+    ),
+    "a name that only a nested function of a function needs": (
+        "deep, flat = 1, 2\ndef f():\n    def g():\n        return (lambda: [deep for _ in range(1)])()\n    return g",
+        "r = f()()",
+        "deep f",
+        [1],
+    ),
+    "a function that sets a global which it does not read": (
+        "state = None\ndef put(v):\n    global state\n    state = v\ndef get(): return state",
+        "put(3)\nr = get()",
+        "get put state",
+        3,
+    ),
+    "names of a sort's key, a map, a thread's target": (
+        "import threading\nw = {'a': 2, 'b': 1}\ndef key(x): return w[x]\nunused = 0",
+        "r = sorted('ab', key=key)\nt = threading.Thread(target=key, args='a')\nt.start(); t.join()",
+        "key threading w",
+        ["b", "a"],
+    ),
+    "a cell of many lines that needs one name": (
+        "n, other = 3, 4",
+        """
+        import math
+        def area(r): return math.pi * r**2
+        class Box:
+            sides = [1, 2]
+            def total(self): return sum(self.sides) * n
+        results = {}
+        for k in range(2):
+            with open("/dev/null") as file: results[k] = file.read()
+        try: value = Box().total()
+        except ValueError as error: value = error
+        r = value, len(results)
+        """,
+        "n",
+        (9, 2),
+    ),
+}
+
+# What no analysis can follow: the submission says so.
+UNSEEN = {
+    "eval of a string of the session": ("a = 1; s = 'a'", "r = eval(s)", "s"),
+    "globals() by a constant key": ("a = 1", "r = globals()['a']", ""),
+    "a format of all globals": ("a = 1", "r = '{a}'.format(**globals())", ""),
+}
+
+
+@pytest.fixture(scope="module")
+def answers(tmp_path_factory):
+    """What became of each story as a job."""
+    stories = {name: story[:2] for table in (READS, MAGICS, THROUGH, UNSEEN) for name, story in table.items()}
+    assert len(stories) == sum(map(len, (READS, MAGICS, THROUGH, UNSEEN)))
+    return play(stories, tmp_path_factory.mktemp("stories"))
+
+
+@pytest.mark.parametrize("story", [*READS, *THROUGH])
+def test_a_job_gets_these_names_and_gives_the_same(answers, story):
+    *_, names, r = {**READS, **THROUGH}[story]
+    answer = answers[story]
+    assert answer.failure == ""
+    assert sorted(answer.names) == names.split()
+    assert answer.variables["r"] == repr(r)
+    assert answer.warnings == []
+
+
+@pytest.mark.parametrize("story", MAGICS)
+def test_a_job_gets_what_its_magics_and_commands_read(answers, story):
+    assert answers[story].failure == ""
+    assert sorted(answers[story].names) == MAGICS[story][2].split()
+
+
+@pytest.mark.parametrize("story", UNSEEN)
+def test_a_submission_tells_what_it_cannot_follow(answers, story):
+    answer = answers[story]
+    assert set(answer.names) >= set(UNSEEN[story][2].split())
+    assert len(answer.warnings) == 1
+    assert f"note: {answer.warnings[0]}" in answer.printed
+    assert "--with" in answer.printed
 
 
 # ---------------------------------------------------------------- names in strings

@@ -1,0 +1,1394 @@
+"""Classes of the session and their instances, in the job."""
+
+import sys
+
+CLASSES = {
+    "super and the order of bases": (
+        """
+        class A:
+            def __init__(self): self.v = 1
+            def go(self): return 1
+        class B(A):
+            def __init__(self):
+                super().__init__()
+                self.w = 2
+            def go(self): return super().go() + 1
+        b = B()
+        """,
+        """
+        assert b.go() == 2 and type(b) is B and B().go() == 2 and B.__mro__[1] is A and (b.v, b.w) == (1, 2)
+        """,
+    ),
+    "a class whose base is not named by the cell": (
+        """
+        Z = 1
+        class Base:
+            def m(self): return Z
+        class Child(Base):
+            def m(self): return super().m() + 1
+        child = Child()
+        """,
+        "assert child.m() == 2",
+    ),
+    "classes that name each other": (
+        """
+        class A:
+            def b(self): return B()
+        class B:
+            def a(self): return A()
+        A.other, B.other = B, A
+        a = A()
+        """,
+        "assert type(a.b()) is A.other and type(a.b().a()) is A and A.other.other is A and type(a) is A",
+    ),
+    "objects that hold each other in sets and dicts": (
+        """
+        class Node:
+            def __init__(self): self.peers, self.by_node, self.me = set(), {}, self
+        a, b = Node(), Node()
+        a.peers.add(b)
+        b.peers.update([a, b])
+        a.by_node[b] = a
+        """,
+        "assert a.peers == {b} and b.peers == {a, b} and a.by_node[b] is a is a.me",
+    ),
+    "a class attribute that is an instance of the class": (
+        """
+        class Node:
+            def __init__(self, name): self.name = name
+        Node.root = Node("root")
+        """,
+        "assert type(Node.root) is Node and Node.root.name == 'root'",
+    ),
+    "__init_subclass__ is not called twice, keywords are not asked for again": (
+        """
+        class Base:
+            kids = []
+            def __init_subclass__(cls, *, tag, **rest):
+                super().__init_subclass__(**rest)
+                cls.tag = tag
+                Base.kids.append(cls)
+        class P(Base, tag="p"): pass
+        class Q(Base, tag="q"): pass
+        """,
+        """
+        assert Base.kids == [P, Q] and [c.tag for c in Base.kids] == ["p", "q"]
+        class R(Base, tag="r"): pass
+        assert Base.kids[2] is R
+        """,
+    ),
+    "__set_name__ and a descriptor": (
+        """
+        class Field:
+            def __set_name__(self, owner, name): self.name = name
+            def __get__(self, obj, owner): return self if obj is None else obj.__dict__.get(self.name, 0)
+            def __set__(self, obj, value): obj.__dict__[self.name] = value + 1
+        class X:
+            f = Field()
+        x = X()
+        x.f = 1
+        """,
+        """
+        assert x.f == 2 and X.f.name == "f"
+        x.f = 5
+        assert x.f == 6
+        """,
+    ),
+    "properties, class methods, static methods": (
+        """
+        def times(k):
+            return property(lambda self: self.v * k)
+        half = 0.5
+        class X:
+            p = times(3)
+            def __init__(self): self.v = 2
+            @property
+            def q(self):
+                "Half."
+                return self.v * half
+            @q.setter
+            def q(self, value): self.v = value / half
+            @classmethod
+            def make(cls): return cls()
+            @staticmethod
+            def two(): return 2
+        x = X()
+        """,
+        """
+        assert x.p == 6 and x.q == 1.0 and type(X.make()) is X and X.two() == 2 and X.q.__doc__ == "Half."
+        x.q = 4
+        assert x.v == 8
+        """,
+    ),
+    "a bound method and its object": (
+        """
+        class X:
+            v = 1
+            def m(self): return self.v
+        x = X()
+        m = x.m
+        """,
+        """
+        x.v = 2
+        assert m.__self__ is x and m() == 2
+        """,
+    ),
+    "a callable instance": (
+        """
+        K = 4
+        class F:
+            def __call__(self, x): return x + K
+        f = F()
+        """,
+        "assert f(1) == 5",
+    ),
+    "a dataclass": (
+        """
+        from dataclasses import dataclass, field
+        @dataclass(order=True)
+        class D:
+            a: int
+            b: list = field(default_factory=list)
+        d = D(1)
+        """,
+        """
+        import dataclasses
+        assert d == D(1) and D(1, [2]).b == [2] and repr(d) == "D(a=1, b=[])" and d < D(2)
+        assert dataclasses.asdict(d) == {"a": 1, "b": []} and dataclasses.replace(d, a=2).a == 2
+        """,
+    ),
+    "a frozen dataclass with slots": (
+        """
+        from dataclasses import dataclass
+        @dataclass(frozen=True, slots=True)
+        class P:
+            x: int
+            y: int = 2
+        p = P(1)
+        places = {p: "here"}
+        """,
+        """
+        assert places[P(1)] == "here" and (p.x, p.y) == (1, 2) and not hasattr(p, "__dict__")
+        try: p.x = 3
+        except AttributeError: pass
+        else: raise AssertionError
+        """,
+    ),
+    "slots, also private ones": (
+        """
+        class S:
+            __slots__ = ("a", "__p", "__weakref__")
+            def __init__(self): self.a, self.__p = 1, 2
+            def p(self): return self.__p
+        s = S()
+        """,
+        """
+        import weakref
+        assert (s.a, s.p()) == (1, 2) and not hasattr(s, "__dict__") and weakref.ref(s)() is s
+        S().a = 3
+        """,
+    ),
+    "an Enum": (
+        """
+        import enum
+        class Color(enum.Enum):
+            RED = 1
+            BLUE = 2
+            AZURE = 2
+            def twice(self): return self.value * 2
+        c = Color.BLUE
+        """,
+        """
+        assert c is Color.BLUE is Color(2) is Color["AZURE"] and c.twice() == 4 and list(Color) == [Color.RED, Color.BLUE]
+        """,
+    ),
+    "an Enum whose members have attributes": (
+        """
+        import enum
+        class Planet(enum.Enum):
+            EARTH = (5.97, "blue")
+            MARS = (0.64, "red")
+            def __init__(self, mass, color): self.mass, self.color = mass, color
+        p = Planet.MARS
+        """,
+        "assert p is Planet.MARS is Planet((0.64, 'red')) and p.color == 'red' and Planet.EARTH.mass == 5.97",
+    ),
+    "an Enum with a __new__ and a data type": (
+        """
+        import enum
+        class Code(bytes, enum.Enum):
+            def __new__(cls, value, label):
+                made = bytes.__new__(cls, [value])
+                made._value_, made.label = value, label
+                return made
+            A = (1, "x")
+        a = Code.A
+        """,
+        "assert a is Code.A is Code(1) and a.label == 'x' and a == b'\\x01'",
+    ),
+    "IntEnum, IntFlag and auto": (
+        """
+        import enum
+        class Level(enum.IntEnum):
+            LOW = 1
+            HIGH = 9
+        class Mode(enum.IntFlag):
+            R = enum.auto()
+            W = enum.auto()
+        low, both = Level.LOW, Mode.R | Mode.W
+        """,
+        """
+        assert low is Level.LOW and low + 1 == 2 and Level(9) is Level.HIGH
+        assert both == Mode.R | Mode.W and Mode.W in both and isinstance(both, Mode) and int(both) == 3
+        """,
+    ),
+    "a NamedTuple with a method": (
+        """
+        from typing import NamedTuple
+        from collections import namedtuple
+        class P(NamedTuple):
+            x: int
+            y: int = 2
+            def total(self): return self.x + self.y
+        p = P(1)
+        Q = namedtuple("Q", "a b", defaults=[5])
+        q = Q(1)
+        """,
+        """
+        assert p.total() == 3 and type(p) is P and P.__annotations__["x"] is int and p._replace(x=2).total() == 4
+        assert q == Q(1, 5) and q.b == 5 and Q._fields == ("a", "b")
+        """,
+    ),
+    "an abstract class and what is registered with it": (
+        """
+        import abc
+        class Shape(abc.ABC):
+            @abc.abstractmethod
+            def area(self): ...
+        class Square(Shape):
+            def area(self): return 4
+        @Shape.register
+        class Foreign: pass
+        s = Square()
+        """,
+        """
+        assert s.area() == 4 and isinstance(s, Shape) and issubclass(Foreign, Shape)
+        try: Shape()
+        except TypeError: pass
+        else: raise AssertionError("it was abstract")
+        """,
+    ),
+    "a metaclass": (
+        """
+        class Registry(type):
+            names = []
+            def __new__(meta, name, bases, namespace):
+                Registry.names.append(name)
+                return super().__new__(meta, name, bases, namespace)
+            def __call__(cls, *a):
+                made = super().__call__(*a)
+                made.stamp = 1
+                return made
+        class X(metaclass=Registry): pass
+        x = X()
+        """,
+        "assert type(X) is Registry and type(x) is X and X().stamp == 1 and Registry.names == ['X']",
+    ),
+    "generic classes and type variables": (
+        """
+        from typing import Generic, TypeVar
+        T = TypeVar("T", bound=int)
+        class Stack(Generic[T]):
+            def __init__(self): self.items = []
+            def push(self, x: T) -> T:
+                self.items.append(x)
+                return x
+        s = Stack[int]()
+        OfInt = Stack[int]
+        """,
+        """
+        assert type(s) is Stack and s.push(1) == 1 and Stack.__parameters__ == (T,) and OfInt.__origin__ is Stack
+        assert T.__bound__ is int
+        """,
+    ),
+    "typing's constructs": (
+        """
+        from typing import Callable, Literal, NewType, Optional, Protocol, TypedDict, runtime_checkable
+        a, b, c, d, e = Optional[int], Callable[[int], str], list[int], int | str, Literal["x"]
+        Meters = NewType("Meters", float)
+        class Movie(TypedDict, total=False):
+            year: int
+        movie = Movie(year=1)
+        @runtime_checkable
+        class Closes(Protocol):
+            def close(self): ...
+        """,
+        """
+        import typing
+        assert a == typing.Optional[int] and c == list[int] and d == (int | str) and e == typing.Literal["x"]
+        assert b == typing.Callable[[int], str] and Meters(3.0) == 3.0 and Meters.__name__ == "Meters"
+        assert movie == {"year": 1} and Movie.__total__ is False and Movie.__annotations__["year"]
+        class File:
+            def close(self): pass
+        assert isinstance(File(), Closes) and not isinstance(3, Closes)
+        """,
+    ),
+    "parameter specifications": (
+        """
+        from typing import Callable, Generic, ParamSpec, TypeVar
+        P, R = ParamSpec("P"), TypeVar("R")
+        class Task(Generic[P, R]):
+            def __init__(self, f: Callable[P, R]): self.f = f
+        task = Task(len)
+        """,
+        "assert task.f('ab') == 2 and P.__name__ == 'P' and Task.__parameters__ == (P, R)",
+    ),
+    "annotations that are strings": (
+        """
+        from dataclasses import dataclass
+        class Leaf: pass
+        @dataclass
+        class Tree:
+            leaf: "Leaf" = None
+        """,
+        """
+        import typing
+        assert typing.get_type_hints(Tree)["leaf"].__name__ == "Leaf"
+        """,
+    ),
+    "from __future__ import annotations": (
+        """
+        from __future__ import annotations
+        from dataclasses import dataclass
+        @dataclass
+        class D:
+            a: int
+            child: D | None = None
+        d = D(1)
+        """,
+        """
+        import typing
+        assert typing.get_type_hints(D)["a"] is int and d == D(1) and D.__annotations__ == {"a": "int", "child": "D | None"}
+        """,
+    ),
+    "attrs": (
+        """
+        import attr
+        @attr.define
+        class A:
+            x: int
+            y: list = attr.field(factory=list)
+        a = A(1)
+        """,
+        "assert a == A(1) and A(2).y == [] and type(a) is A and attr.asdict(a) == {'x': 1, 'y': []}",
+    ),
+    "a class in a class, a class in a function": (
+        """
+        K = 2
+        class Outer:
+            class Inner:
+                def f(self): return 1
+        o = Outer.Inner()
+        def make():
+            class Local:
+                v = K
+                def many(self): return [K for _ in range(1)]
+            return Local
+        L = make()
+        l, foreign = L(), make()()
+        """,
+        """
+        assert o.f() == 1 and type(o) is Outer.Inner and Outer.Inner.__qualname__ == "Outer.Inner"
+        assert l.many() == [2] and type(l) is L and type(foreign) is not L and type(foreign).__name__ == 'Local'
+        """,
+    ),
+    "cached_property, partialmethod": (
+        """
+        from functools import cached_property, partialmethod
+        class X:
+            @cached_property
+            def p(self): return [1]
+            def m(self, k): return k
+            m3 = partialmethod(m, 3)
+        x, y = X(), X()
+        x.p
+        """,
+        "assert x.__dict__['p'] == [1] and y.p is y.p and x.m3() == 3",
+    ),
+    "an exception of one's own": (
+        """
+        class Broken(Exception):
+            def __init__(self, code, text):
+                super().__init__(code, text)
+                self.code = code
+        e = Broken(3, "x")
+        """,
+        "assert e.code == 3 and type(e) is Broken and e.args == (3, 'x')",
+    ),
+    "an exception that was caught": (
+        """
+        try: 1 / 0
+        except ZeroDivisionError as error: kept = error
+        """,
+        "assert type(kept) is ZeroDivisionError and kept.args == ('division by zero',)",
+    ),
+    "subclasses of containers and of numbers": (
+        """
+        class Settings(dict):
+            def level(self): return self["level"]
+        class Names(list): pass
+        class Ratio(float):
+            def percent(self): return 100 * self
+        settings, names, ratio = Settings(level=3), Names("ab"), Ratio(0.5)
+        names.title = "t"
+        """,
+        "assert settings.level() == 3 and names == ['a', 'b'] and names.title == 't' and ratio.percent() == 50.0",
+    ),
+    "__reduce__, __getstate__, __setstate__ of the user": (
+        """
+        import threading
+        class R:
+            def __init__(self, v): self.v = v
+            def __reduce__(self): return R, (self.v + 1,)
+        class Guarded:
+            def __init__(self):
+                self.lock, self.v = threading.Lock(), 1
+            def __getstate__(self): return {"v": self.v}
+            def __setstate__(self, state):
+                self.v, self.lock = state["v"], threading.Lock()
+        r, g = R(3), Guarded()
+        """,
+        "assert r.v == 4 and g.v == 1 and not g.lock.locked()",
+    ),
+    "__hash__ that uses a global, in a set": (
+        """
+        salt = 7
+        class Key:
+            def __init__(self, v): self.v = v
+            def __hash__(self): return hash((salt, self.v))
+            def __eq__(self, other): return self.v == other.v
+        keys = {Key(1), Key(2)}
+        """,
+        "assert Key(1) in keys and len(keys) == 2 and Key(3) not in keys",
+    ),
+    "a metaclass with __prepare__, keywords and properties": (
+        """
+        class Meta(type):
+            @classmethod
+            def __prepare__(meta, name, bases, *, size=1): return {"prepared": size}
+            def __new__(meta, name, bases, namespace, *, size=1): return super().__new__(meta, name, bases, namespace)
+            def __init__(cls, name, bases, namespace, *, size=1):
+                super().__init__(name, bases, namespace)
+                cls.size = size
+            @property
+            def shout(cls): return cls.__name__.upper()
+            def __len__(cls): return cls.size
+            def __getitem__(cls, k): return cls, k
+            def __contains__(cls, x): return x == 3
+        class X(metaclass=Meta, size=4): pass
+        x = X()
+        """,
+        "assert X.shout == 'X' and len(X) == 4 and X[1] == (X, 1) and 3 in X and X.prepared == 4 and type(type(x)) is Meta",
+    ),
+    "a metaclass that keeps its instances": (
+        """
+        class Single(type):
+            made = {}
+            def __call__(cls, *a):
+                if cls not in cls.made: cls.made[cls] = super().__call__(*a)
+                return cls.made[cls]
+        class Config(metaclass=Single): pass
+        config = Config()
+        """,
+        "assert Config() is config is Single.made[Config]",
+    ),
+    "a metaclass with an __instancecheck__ and a __setattr__": (
+        """
+        class Even(type):
+            def __instancecheck__(cls, x): return type.__instancecheck__(cls, x) or (type(x) is int and x % 2 == 0)
+            def __setattr__(cls, name, value): raise AttributeError(name)
+        class Number(metaclass=Even): limit = 3
+        """,
+        """
+        assert isinstance(4, Number) and not isinstance(3, Number) and Number.limit == 3
+        try: Number.limit = 4
+        except AttributeError: pass
+        else: raise AssertionError
+        """,
+    ),
+    "a singleton by __new__": (
+        """
+        class One:
+            only = None
+            def __new__(cls):
+                if cls.only is None: cls.only = super().__new__(cls)
+                return cls.only
+        one = One()
+        """,
+        "assert One() is one is One.only",
+    ),
+    "a class with its instances in a registry": (
+        """
+        class Unit:
+            all = {}
+            def __init__(self, name):
+                self.name = name
+                Unit.all[name] = self
+        meter, second = Unit("m"), Unit("s")
+        """,
+        "assert Unit.all == {'m': meter, 's': second} and Unit.all['m'] is meter",
+    ),
+    "bases that were changed": (
+        """
+        class A:
+            def f(self): return "A"
+        class B:
+            def f(self): return "B"
+        class C(A): pass
+        C.__bases__ = (B,)
+        c = C()
+        """,
+        "assert c.f() == 'B' and C.__mro__[1] is B",
+    ),
+    "an instance whose class was changed": (
+        """
+        class A: tag = "A"
+        class B: tag = "B"
+        a = A()
+        a.__class__ = B
+        """,
+        "assert a.tag == 'B' and type(a) is B",
+    ),
+    "multiple inheritance and mixins": (
+        """
+        class Base:
+            def go(self): return ["Base"]
+        class Left(Base):
+            def go(self): return ["Left", *super().go()]
+        class Right(Base):
+            def go(self): return ["Right", *super().go()]
+        class Both(Left, Right):
+            def go(self): return ["Both", *super().go()]
+        both = Both()
+        """,
+        "assert both.go() == ['Both', 'Left', 'Right', 'Base'] and Both.__mro__ == (Both, Left, Right, Base, object)",
+    ),
+    "a class with slots whose base has a dict, and slots in both": (
+        """
+        class A:
+            __slots__ = ("a",)
+        class B(A):
+            __slots__ = ("b", "__dict__")
+        class C(A):
+            __slots__ = "c"
+        b, c = B(), C()
+        b.a, b.b, b.free, c.a, c.c = 1, 2, 3, 4, 5
+        """,
+        "assert (b.a, b.b, b.free, c.a, c.c) == (1, 2, 3, 4, 5) and not hasattr(c, '__dict__') and b.__dict__ == {'free': 3}",
+    ),
+    "slots with defaults by a descriptor and with a docstring": (
+        """
+        class A:
+            __slots__ = {"x": "where it is"}
+            def __init__(self): self.x = 1
+        a = A()
+        """,
+        "import inspect\nassert a.x == 1 and inspect.getdoc(A.x) == 'where it is'",
+    ),
+    "slots that are only partly filled": (
+        """
+        class A:
+            __slots__ = ("x", "y")
+        a = A()
+        a.y = 2
+        """,
+        "assert a.y == 2 and not hasattr(a, 'x')",
+    ),
+    "slots and weak references, also between instances": (
+        """
+        import weakref
+        class Node:
+            __slots__ = ("parent", "kids", "__weakref__")
+            def __init__(self, parent=None):
+                self.parent, self.kids = parent and weakref.ref(parent), []
+                if parent: parent.kids.append(self)
+        root = Node()
+        leaf = Node(root)
+        """,
+        "assert leaf.parent() is root and root.kids == [leaf]",
+    ),
+    "__getattribute__ and __setattr__ that refuse": (
+        """
+        class Closed:
+            def __init__(self): object.__setattr__(self, "x", 1)
+            def __setattr__(self, name, value): raise TypeError("closed")
+            def __getattribute__(self, name):
+                if name == "secret": raise AttributeError(name)
+                return object.__getattribute__(self, name)
+        closed = Closed()
+        """,
+        "assert closed.x == 1 and not hasattr(closed, 'secret')",
+    ),
+    "a dict whose keys are attributes": (
+        """
+        class Bunch(dict):
+            __setattr__ = dict.__setitem__
+            def __getattr__(self, name):
+                try: return self[name]
+                except KeyError: raise AttributeError(name) from None
+        bunch = Bunch(a=1)
+        bunch.b = 2
+        """,
+        "assert bunch.a == 1 and bunch == {'a': 1, 'b': 2} and type(bunch) is Bunch",
+    ),
+    "an __eq__ that is never true, and one that gives an array": (
+        """
+        class Never:
+            def __eq__(self, other): return False
+            __hash__ = object.__hash__
+        class Arrayish:
+            def __eq__(self, other): return [True, False]
+            def __bool__(self): raise ValueError("ambiguous")
+            def __len__(self): raise TypeError("no length")
+        never, odd = Never(), Arrayish()
+        held = [never, odd, odd]
+        """,
+        "assert held[0] is never and held[1] is held[2] is odd",
+    ),
+    "a class that cannot be looked at": (
+        """
+        class Rude:
+            def __repr__(self): raise RuntimeError("no")
+            __str__ = __repr__
+            def __len__(self): raise RuntimeError("no")
+            def __bool__(self): raise RuntimeError("no")
+            def __hash__(self): raise RuntimeError("no")
+            def __eq__(self, other): raise RuntimeError("no")
+            def __iter__(self): raise RuntimeError("no")
+            def __sizeof__(self): raise RuntimeError("no")
+        rude = Rude()
+        rude.v = 1
+        """,
+        "assert rude.v == 1",
+    ),
+    "unittest.mock": (
+        """
+        from unittest.mock import sentinel
+        marker = sentinel.marker
+        """,
+        "from unittest.mock import sentinel\nassert marker is sentinel.marker",
+    ),
+    "__reduce_ex__ with every part": (
+        """
+        class Bag(list):
+            def __init__(self, name=""):
+                self.name, self.by_key = name, {}
+            def __setitem__(self, key, value):
+                if isinstance(key, str): self.by_key[key] = value
+                else: super().__setitem__(key, value)
+            def __reduce_ex__(self, protocol):
+                return Bag, (self.name,), {"state": 1}, iter(list(self)), iter(self.by_key.items())
+        bag = Bag("b")
+        bag.append(1)
+        bag["k"] = 2
+        """,
+        "assert bag == [1] and bag.by_key == {'k': 2} and bag.state == 1 and bag.name == 'b' and type(bag) is Bag",
+    ),
+    "__getnewargs_ex__ and __getnewargs__": (
+        """
+        class Money(float):
+            def __new__(cls, amount, *, unit):
+                made = super().__new__(cls, amount)
+                made.unit = unit
+                return made
+            def __getnewargs_ex__(self): return (float(self),), {"unit": self.unit}
+        class Word(str):
+            def __new__(cls, text, n): return super().__new__(cls, text * n)
+            def __getnewargs__(self): return str(self), 1
+        money, word = Money(3, unit="EUR"), Word("ab", 2)
+        """,
+        "assert money == 3.0 and money.unit == 'EUR' and word == 'abab' and type(word) is Word",
+    ),
+    "copyreg for a class of the session": (
+        """
+        import copyreg
+        class C:
+            def __init__(self, v): self.v = v
+        copyreg.pickle(C, lambda c: (C, (c.v * 10,)))
+        c = C(1)
+        """,
+        "assert c.v == 10",
+    ),
+    "copyreg for a class of a library": (
+        """
+        import copyreg, fractions
+        copyreg.pickle(fractions.Fraction, lambda f: (fractions.Fraction, (f.numerator + 1, f.denominator)))
+        f = fractions.Fraction(1, 3)
+        """,
+        "assert f.numerator == 2",
+    ),
+    "a __setstate__ with slots and a __getstate__ with a tuple": (
+        """
+        class P:
+            __slots__ = ("x", "y")
+            def __init__(self, x, y): self.x, self.y = x, y
+            def __getstate__(self): return (self.x, self.y)
+            def __setstate__(self, state): self.x, self.y = state
+        p = P(1, 2)
+        """,
+        "assert (p.x, p.y) == (1, 2)",
+    ),
+    "a false state": (
+        """
+        class Empty:
+            def __init__(self): self.set = False
+            def __getstate__(self): return ()
+            def __setstate__(self, state): self.set = state
+        e = Empty()
+        """,
+        "assert not hasattr(e, 'set') or e.set == ()",
+    ),
+    "an object of a class that was defined anew": (
+        """
+        class A:
+            def tag(self): return "first"
+        a = A()
+        class A:
+            def tag(self): return "second"
+        """,
+        "assert a.tag() == 'first' and A().tag() == 'second' and type(a) is not A",
+    ),
+    "a class that was deleted": (
+        """
+        class Gone:
+            def v(self): return helper()
+        def helper(): return 4
+        gone = Gone()
+        del Gone
+        """,
+        "assert gone.v() == 4 and type(gone).__name__ == 'Gone'",
+    ),
+    "type() makes a class": (
+        """
+        offset = 3
+        Made = type("Made", (dict,), {"get_it": lambda self: self["k"] + offset, "__doc__": "Made."})
+        made = Made(k=1)
+        """,
+        "assert made.get_it() == 4 and type(made) is Made and Made.__doc__ == 'Made.'",
+    ),
+    "a class whose name is not the variable's": (
+        "class A: v = 1\nB = A\nA = None\nb = B()",
+        "assert type(b) is B and B.__name__ == 'A' and A is None",
+    ),
+    "abstract properties, class methods and a registered builtin": (
+        """
+        import abc
+        class Base(abc.ABC):
+            @property
+            @abc.abstractmethod
+            def p(self): ...
+            @classmethod
+            @abc.abstractmethod
+            def make(cls): ...
+        class Leaf(Base):
+            p = 1
+            @classmethod
+            def make(cls): return cls()
+        Base.register(list)
+        leaf = Leaf.make()
+        """,
+        """
+        assert isinstance(leaf, Base) and isinstance([], Base) and Base.__abstractmethods__ == {"p", "make"}
+        """,
+    ),
+    "an abstract class with __subclasshook__": (
+        """
+        import abc
+        class Quacks(abc.ABC):
+            @classmethod
+            def __subclasshook__(cls, other): return hasattr(other, "quack") or NotImplemented
+        class Duck:
+            def quack(self): pass
+        duck = Duck()
+        """,
+        "assert isinstance(duck, Quacks) and not isinstance(1, Quacks)",
+    ),
+    "collections.abc implemented": (
+        """
+        from collections.abc import Mapping, MutableSequence, Set
+        class Lower(Mapping):
+            def __init__(self, d): self.d = d
+            def __getitem__(self, k): return self.d[k.lower()]
+            def __iter__(self): return iter(self.d)
+            def __len__(self): return len(self.d)
+        class Bits(Set):
+            def __init__(self, n): self.n = set(n)
+            def __contains__(self, x): return x in self.n
+            def __iter__(self): return iter(self.n)
+            def __len__(self): return len(self.n)
+        lower, bits = Lower({"a": 1}), Bits([1, 2])
+        """,
+        "assert lower['A'] == 1 and dict(lower.items()) == {'a': 1} and bits & Bits([2]) == Bits([2]) and bits == {1, 2}",
+    ),
+    "UserDict, UserList, UserString": (
+        """
+        from collections import UserDict, UserList, UserString
+        class D(UserDict):
+            def __setitem__(self, k, v): super().__setitem__(k, v * 2)
+        d, l, s = D(a=1), UserList([1]), UserString("s")
+        """,
+        "assert d == {'a': 2} and l == [1] and s == 's' and type(d) is D",
+    ),
+    "a __missing__ and a __class_getitem__": (
+        """
+        class D(dict):
+            def __missing__(self, key): return key * 2
+            def __class_getitem__(cls, item): return (cls, item)
+        d = D(a=1)
+        """,
+        "assert d['b'] == 'bb' and D[int] == (D, int)",
+    ),
+    "dataclasses: fields, keyword-only, InitVar, __post_init__": (
+        """
+        from dataclasses import KW_ONLY, InitVar, dataclass, field
+        @dataclass
+        class Job:
+            name: str
+            size: InitVar[int] = 1
+            _: KW_ONLY
+            tags: list = field(default_factory=lambda: ["new"], metadata={"unit": "s"})
+            total: int = field(init=False, repr=False, compare=False)
+            def __post_init__(self, size): self.total = size * 2
+        job = Job("a", 3)
+        """,
+        """
+        import dataclasses
+        assert job.total == 6 and Job("b").total == 2 and job.tags == ["new"] and job == Job("a")
+        assert [f.name for f in dataclasses.fields(Job)] == ["name", "tags", "total"]
+        assert dataclasses.fields(Job)[1].metadata["unit"] == "s" and repr(job) == "Job(name='a', tags=['new'])"
+        assert dataclasses.replace(job, name="c", size=5).total == 10 and dataclasses.is_dataclass(job)
+        assert dataclasses.asdict(job)["tags"] == ["new"] and dataclasses.astuple(job) == ("a", ["new"], 6)
+        """,
+    ),
+    "dataclasses that inherit": (
+        """
+        from dataclasses import dataclass, field
+        @dataclass
+        class A:
+            x: int = 1
+        @dataclass(kw_only=True)
+        class B(A):
+            y: list = field(default_factory=list)
+        @dataclass(slots=True)
+        class C:
+            z: int = 5
+            def me(self): return __class__
+        b, c = B(x=3), C()
+        """,
+        """
+        import dataclasses
+        assert b == B(x=3) and isinstance(b, A) and [f.name for f in dataclasses.fields(b)] == ["x", "y"]
+        assert c == C() and c.z == 5 and C.__slots__ == ("z",) and dataclasses.fields(C)[0].default == 5
+        """,
+    ),
+    "a frozen dataclass that holds itself": (
+        """
+        from dataclasses import dataclass, field
+        @dataclass(frozen=True, eq=False)
+        class N:
+            others: list = field(default_factory=list)
+        n = N()
+        n.others.append(n)
+        """,
+        "assert n.others[0] is n",
+    ),
+    "a frozen dataclass with slots in a set that it holds": (
+        """
+        from dataclasses import dataclass
+        @dataclass(frozen=True)
+        class K:
+            name: str
+            def __hash__(self): return hash(self.name)
+        k = K("a")
+        group = {k: [k]}
+        """,
+        "assert group[K('a')][0] is k",
+    ),
+    "a generic dataclass": (
+        """
+        from dataclasses import dataclass
+        from typing import Generic, TypeVar
+        T = TypeVar("T")
+        @dataclass
+        class Box(Generic[T]):
+            value: T
+        @dataclass
+        class IntBox(Box[int]):
+            extra: int = 0
+        box, more = Box[str]("a"), IntBox(1)
+        """,
+        """
+        assert box == Box("a") and more.value == 1 and IntBox.__orig_bases__ == (Box[int],) and Box.__parameters__ == (T,)
+        """,
+    ),
+    "make_dataclass": (
+        """
+        import dataclasses
+        P = dataclasses.make_dataclass("P", [("x", int), ("y", int, 2)], namespace={"total": lambda self: self.x + self.y})
+        p = P(1)
+        """,
+        "assert p.total() == 3 and p == P(1, 2) and type(p) is P",
+    ),
+    "named tuples: defaults, methods, documents, inheritance": (
+        """
+        from collections import namedtuple
+        Point = namedtuple("Point", ["x", "y"], defaults=[0])
+        Point.__doc__ += ": a place"
+        class Vector(Point):
+            __slots__ = ()
+            @property
+            def length(self): return abs(self.x) + abs(self.y)
+        class Tagged(Point): pass
+        v, t = Vector(3, -4), Tagged(1)
+        t.tag = "t"
+        """,
+        """
+        assert v.length == 7 and v == (3, -4) and type(v) is Vector and t.tag == "t" and Point._field_defaults == {"y": 0}
+        assert Point.__doc__.endswith("a place") and v._asdict() == {"x": 3, "y": -4} and Vector._make([1, 2]).length == 3
+        """,
+    ),
+    "a generic NamedTuple and a recursive one" if sys.version_info >= (3, 11) else "a recursive NamedTuple": (
+        """
+        from typing import NamedTuple, Optional
+        class Cell(NamedTuple):
+            head: int
+            tail: Optional["Cell"] = None
+        cell = Cell(1, Cell(2))
+        """,
+        "assert cell.tail.head == 2 and type(cell.tail) is Cell and cell == (1, (2, None))",
+    ),
+    "enum: flags with boundaries, aliases and composites": (
+        """
+        import enum
+        class Perm(enum.Flag):
+            R = 4
+            W = 2
+            X = 1
+            RW = R | W
+            NONE = 0
+        class Keep(enum.IntFlag):
+            A = 1
+            B = 2
+        rw, odd = Perm.R | Perm.W, Keep(8) | Keep.A
+        """,
+        """
+        assert rw is Perm.RW and Perm.R in rw and not Perm.NONE
+        assert int(odd) == 9 and Keep.A in odd and isinstance(odd, Keep)
+        """,
+    ),
+    "enum: mixed types, methods, private names, unhashable values": (
+        """
+        import datetime, enum
+        class Odd(enum.Enum):
+            LIST = [1, 2]
+            DICT = {"a": 1}
+        class Number(float, enum.Enum):
+            HALF = 0.5
+        class When(enum.Enum):
+            DAY = datetime.date(2024, 1, 1)
+        odd, half, day = Odd.DICT, Number.HALF, When.DAY
+        """,
+        """
+        assert odd is Odd({"a": 1}) and half is Number(0.5) and half * 2 == 1.0 and day is When.DAY and day.value.year == 2024
+        """,
+    ),
+    "enum: _missing_, _ignore_, _generate_next_value_, unique": (
+        """
+        import enum
+        @enum.unique
+        class Auto(enum.Enum):
+            def _generate_next_value_(name, start, count, last): return name.lower()
+            _ignore_ = "tmp"
+            tmp = 5
+            A = enum.auto()
+            B = enum.auto()
+            @classmethod
+            def _missing_(cls, value): return cls.A if value == "?" else None
+        b = Auto.B
+        """,
+        "assert b is Auto('b') and Auto('?') is Auto.A and [m.value for m in Auto] == ['a', 'b'] and not hasattr(Auto, 'tmp')",
+    ),
+    "enum: functional, and in a class": (
+        """
+        import enum
+        Color = enum.Enum("Color", "RED GREEN")
+        class Box:
+            class Kind(enum.Enum):
+                OPEN = 1
+            kind = Kind.OPEN
+        red, box = Color.RED, Box()
+        """,
+        "assert red is Color(1) and box.kind is Box.Kind.OPEN and Box.Kind.__qualname__ == 'Box.Kind'",
+    ),
+    "enum: an abstract one and one with a mixin": (
+        """
+        import enum
+        class Describes:
+            def describe(self): return f"{self.name}={self.value}"
+        class Base(Describes, enum.Enum):
+            def twice(self): return self.value * 2
+        class Leaf(Base):
+            ONE = 1
+        one = Leaf.ONE
+        """,
+        "assert one.describe() == 'ONE=1' and one.twice() == 2 and isinstance(one, Base) and Leaf(1) is one",
+    ),
+    "enum: members that are functions and descriptors": (
+        """
+        import enum, functools
+        class Op(enum.Enum):
+            ADD = functools.partial(lambda a, b: a + b)
+            def __call__(self, *a): return self.value(*a)
+        add = Op.ADD
+        """,
+        "assert add(1, 2) == 3 and add is Op.ADD",
+    ),
+    "enum members in sets, as keys, in dataclasses": (
+        """
+        import enum
+        from dataclasses import dataclass
+        class E(enum.Enum):
+            A = 1
+            B = 2
+        @dataclass(frozen=True)
+        class D:
+            e: E = E.A
+        table, group, d = {E.A: 1, E.B: 2}, frozenset(E), D()
+        """,
+        "assert table[E.B] == 2 and E.A in group and d.e is E.A and {d: 1}[D(E.A)] == 1",
+    ),
+    "exceptions that the system raised": (
+        """
+        import json
+        def caught(f, *a):
+            try: f(*a)
+            except Exception as error: return error
+        errors = [caught(open, "/nowhere"), caught(json.loads, "{"), caught("é".encode, "ascii"), caught(int, "x"), caught({}.__getitem__, 3),
+            caught(compile, "a b", "<s>", "eval"), caught(getattr, 1, "nothing"), StopIteration(5), KeyError("k")]
+        """,
+        """
+        assert errors[0].errno == 2 and errors[0].filename == "/nowhere" and errors[1].pos == 1 and errors[2].encoding == "ascii"
+        assert errors[5].lineno == 1 and errors[7].value == 5 and [type(e).__name__ for e in errors[3:5]] == ["ValueError", "KeyError"]
+        """,
+    ),
+    "descriptors: data, cached, class-level, and properties that inherit": (
+        """
+        class Typed:
+            def __init__(self, kind): self.kind, self.values = kind, {}
+            def __set_name__(self, owner, name): self.name = "_" + name
+            def __get__(self, obj, owner=None): return self if obj is None else getattr(obj, self.name)
+            def __set__(self, obj, value):
+                if not isinstance(value, self.kind): raise TypeError(self.name)
+                setattr(obj, self.name, value)
+            def __delete__(self, obj): delattr(obj, self.name)
+        class ClassValue:
+            def __get__(self, obj, owner): return owner.__name__
+        class A:
+            n = Typed(int)
+            me = ClassValue()
+            @property
+            def p(self): return 1
+        class B(A):
+            @A.p.getter
+            def p(self): return super().p + 1
+        b = B()
+        b.n = 3
+        """,
+        """
+        assert b.n == 3 and b.me == B.me == "B" and b.p == 2 and A.n.name == "_n"
+        try: b.n = "x"
+        except TypeError: pass
+        else: raise AssertionError
+        del b.n
+        assert not hasattr(b, "_n")
+        """,
+    ),
+    "Protocols with members and generics": (
+        """
+        from typing import Protocol, TypeVar, runtime_checkable
+        T = TypeVar("T", covariant=True)
+        @runtime_checkable
+        class Has(Protocol[T]):
+            name: str
+            def get(self) -> T: ...
+        class Impl(Has[int]):
+            name = "i"
+            def get(self): return 1
+        impl = Impl()
+        """,
+        "assert isinstance(impl, Has) and impl.get() == 1 and not isinstance(3, Has) and Has.__parameters__ == (T,)",
+    ),
+    "TypedDicts that inherit, with Required": (
+        """
+        from typing import TypedDict
+        class A(TypedDict):
+            x: int
+        class B(A, total=False):
+            y: str
+        b: B = B(x=1)
+        F = TypedDict("F", {"in": int})
+        """,
+        "assert b == {'x': 1} and B.__required_keys__ == {'x'} and B.__optional_keys__ == {'y'} and set(F.__annotations__) == {'in'}",
+    ),
+    "typing: Annotated, Final, ClassVar, Union, ParamSpec, Concatenate, overload": (
+        """
+        import typing
+        from typing import Annotated, Any, Callable, ClassVar, Concatenate, Final, ParamSpec, TypeVar, Union, overload
+        class Unit:
+            def __init__(self, name): self.name = name
+            def __eq__(self, other): return self.name == other.name
+            def __hash__(self): return 1
+        P, R = ParamSpec("P"), TypeVar("R")
+        Length = Annotated[float, Unit("m")]
+        class C:
+            limit: ClassVar[int] = 3
+            size: Final = 4
+            length: Length = 1.0
+        Handler = Callable[Concatenate[C, P], R]
+        def timed(f: Callable[P, R]) -> Callable[P, R]: return f
+        @overload
+        def g(x: int) -> int: ...
+        @overload
+        def g(x: str) -> str: ...
+        def g(x): return x
+        c, maybe = C(), Union[C, None, list["C"]]
+        """,
+        """
+        import typing
+        assert Length.__metadata__[0].name == "m" and typing.get_type_hints(C, include_extras=True)["length"] == Length
+        assert Handler.__args__[0].__args__[0] is C and Handler.__parameters__ == (P, R) and c.limit == 3 and g(1) == 1
+        assert maybe.__args__[0] is C and timed.__annotations__["f"] == typing.Callable[P, R]
+        """,
+    ),
+    "type variables under two names, bound to a class of the session": (
+        """
+        from typing import Generic, TypeVar
+        class Node:
+            def me(self: "N") -> "N": return self
+        N = TypeVar("N", bound="Node")
+        M = TypeVar("M", Node, int)
+        class Tree(Generic[N, M]):
+            def __init__(self, root): self.root = root
+        tree = Tree[Node, int](Node())
+        """,
+        """
+        assert Tree.__parameters__ == (N, M) and M.__constraints__ == (Node, int) and type(tree.root) is Node
+        assert tree.__orig_class__ == Tree[Node, int] and N.__bound__.__forward_arg__ == "Node"
+        """,
+    ),
+    "__init_subclass__ of a library, __class_getitem__": (
+        """
+        import string
+        class Percent(string.Template):
+            delimiter = "%"
+        p = Percent("%a is $a")
+        """,
+        "assert p.substitute(a=1) == '1 is $a' and type(p) is Percent",
+    ),
+    "an object with a __del__, a __copy__ and a __deepcopy__": (
+        """
+        dead = []
+        class D:
+            def __init__(self, n): self.n = n
+            def __del__(self): dead.append(self.n)
+            def __copy__(self): return D(-1)
+            def __deepcopy__(self, memo): return D(-2)
+        d = D(1)
+        """,
+        "import copy\nassert copy.copy(d).n == -1 and d.n == 1 and dead == [-1]",
+    ),
+    "operators, indexing, context managers and iteration of one's own": (
+        """
+        class Poly:
+            def __init__(self, *c): self.c = c
+            def __add__(self, o): return Poly(*(a + b for a, b in zip(self.c, o.c)))
+            def __matmul__(self, o): return sum(a * b for a, b in zip(self.c, o.c))
+            def __getitem__(self, i): return self.c[i]
+            def __call__(self, x): return sum(a * x**i for i, a in enumerate(self.c))
+            def __enter__(self): return self
+            def __exit__(self, *e): return True
+            def __iter__(self): return iter(self.c)
+            def __index__(self): return 3
+            def __format__(self, spec): return spec
+            def __fspath__(self): return "path"
+        p = Poly(1, 2)
+        """,
+        """
+        import os
+        assert (p + p).c == (2, 4) and p @ p == 5 and p[1] == 2 and p(2) == 5 and list(p) == [1, 2] and [0, 1, 2, 3][p] == 3
+        assert f"{p:x}" == "x" and os.fspath(p) == "path"
+        with p: raise ValueError
+        """,
+    ),
+    "inner classes that name their outer one": (
+        """
+        class Outer:
+            class Error(Exception): pass
+            class Inner:
+                def make(self): return Outer()
+            def fail(self): raise Outer.Error(self)
+        Outer.Inner.outer = Outer
+        o = Outer.Inner().make()
+        """,
+        """
+        assert type(o) is Outer is Outer.Inner.outer
+        try: o.fail()
+        except Outer.Error as error: assert error.args[0] is o
+        """,
+    ),
+    "a subclass of a class of the session that is not mentioned, three deep": (
+        """
+        import abc
+        class A(abc.ABC):
+            registry = []
+            def __init_subclass__(cls, **k): A.registry.append(cls)
+            @abc.abstractmethod
+            def f(self): ...
+        class B(A):
+            @abc.abstractmethod
+            def g(self): ...
+        class C(B):
+            def f(self): return 1
+            def g(self): return 2
+        c = C()
+        """,
+        """
+        base = type(c).__mro__[2]
+        assert base.registry == list(type(c).__mro__[1::-1]) and c.f() + c.g() == 3
+        """,
+    ),
+    "subclasses of builtins with state of their own": (
+        """
+        class L(list):
+            def __init__(self, items, unit): super().__init__(items); self.unit = unit
+        class S(set): pass
+        class F(frozenset): pass
+        class T(tuple): pass
+        class I(int): pass
+        class B(bytes): pass
+        class BA(bytearray): pass
+        class ST(str): pass
+        class CO(complex): pass
+        l, s, f, t, i, b, ba, st, co = L([1], "m"), S([1]), F([2]), T((1, 2)), I(3), B(b"x"), BA(b"y"), ST("z"), CO(1j)
+        for each in (s, f, t, i, b, ba, st, co): each.tag = each
+        """,
+        """
+        assert l == [1] and l.unit == "m" and type(t) is T and t == (1, 2) and i + 1 == 4
+        assert all(each.tag is each for each in (s, f, t, i, b, ba, st, co))
+        assert (s, f, b, ba, st, co) == ({1}, {2}, b"x", b"y", "z", 1j)
+        """,
+    ),
+    "OrderedDict, defaultdict, Counter and deque subclasses": (
+        """
+        from collections import Counter, OrderedDict, defaultdict, deque
+        class O(OrderedDict): pass
+        class D(defaultdict):
+            def __missing__(self, key): return ("missing", key)
+        class C(Counter):
+            def top(self): return self.most_common(1)[0][0]
+        class Q(deque): pass
+        o, d, c, q = O(a=1), D(list, a=[1]), C("aab"), Q([1, 2], 5)
+        o.move_to_end("a"); o.tag = "t"; q.tag = "q"
+        """,
+        "assert o == {'a': 1} and o.tag == 't' and d['z'] == ('missing', 'z') and d['a'] == [1] and c.top() == 'a' and q.maxlen == 5 and q.tag == 'q'",
+    ),
+}
+
+if sys.version_info >= (3, 11):
+    CLASSES |= {
+        "exception groups and notes": (
+            """
+            class Part(ValueError): pass
+            group = ExceptionGroup("many", [Part(1), TypeError("t")])
+            group.add_note("look here")
+            class Mine(ExceptionGroup):
+                def derive(self, excs): return Mine(self.message, excs)
+            mine = Mine("mine", [Part(2)])
+            """,
+            """
+            assert [type(e) for e in group.exceptions] == [Part, TypeError] and group.__notes__ == ["look here"]
+            try: raise group
+            except* Part as some: assert some.exceptions[0].args == (1,)
+            except* TypeError: pass
+            assert type(mine.subgroup(Part)) is Mine
+            """,
+        ),
+        "StrEnum, verify, nonmember and property of enum": (
+            """
+            import enum
+            class Mode(enum.StrEnum):
+                FAST = enum.auto()
+                @enum.property
+                def nice(self): return self.value.title()
+            class Strict(enum.Flag, boundary=enum.STRICT):
+                A = 1
+                B = 2
+            class With(enum.Enum):
+                X = 1
+                helper = enum.nonmember(5)
+            fast, strict = Mode.FAST, Strict.A | Strict.B
+            """,
+            """
+            assert fast == "fast" and fast is Mode("fast") and fast.nice == "Fast" and strict == Strict(3) and With.helper == 5
+            assert [m.name for m in With] == ["X"]
+            try: Strict(8)
+            except ValueError: pass
+            else: raise AssertionError
+            """,
+        ),
+        "Self, LiteralString, TypeVarTuple, Required and dataclass_transform": (
+            """
+            import typing
+            from typing import Generic, NotRequired, Required, Self, TypedDict, TypeVarTuple, Unpack
+            Ts = TypeVarTuple("Ts")
+            class Array(Generic[Unpack[Ts]]):
+                def me(self) -> Self: return self
+            class Movie(TypedDict):
+                year: NotRequired[int]
+                name: Required[str]
+            array = Array[int, str]()
+            @typing.dataclass_transform()
+            def model(cls): return cls
+            """,
+            "assert array.me() is array and Array.__parameters__ == (Ts,) and Movie.__optional_keys__ == {'year'} and model.__dataclass_transform__",
+        ),
+    }
+if sys.version_info >= (3, 12):
+    CLASSES |= {
+        "type parameters of functions and classes": (
+            """
+            class Box[T]:
+                def __init__(self, value: T): self.value = value
+                def map[R](self, f: "Callable[[T], R]") -> "Box[R]": return Box(f(self.value))
+            def first[T: (int, str)](items: list[T]) -> T: return items[0]
+            class Child(Box[int]): pass
+            box, child = Box(2), Child(3)
+            """,
+            """
+            assert box.map(str).value == "2" and first([1]) == 1 and child.value == 3
+            assert Box.__type_params__[0].__name__ == "T" and first.__type_params__[0].__constraints__ == (int, str)
+            assert Child.__orig_bases__ == (Box[int],)
+            """,
+        ),
+        "a generic dataclass of new syntax": (
+            """
+            from dataclasses import dataclass
+            @dataclass
+            class D[T]:
+                x: T
+                others: list[T] = None
+            d = D[int](1)
+            """,
+            "assert d == D(1) and D.__parameters__ == D.__type_params__",
+        ),
+    }
