@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 import builtins
+import collections
 import contextlib
 import enum
 import importlib
@@ -50,9 +51,9 @@ def module_namespace(name: str) -> dict[str, Any]:
     return importlib.import_module(name).__dict__
 
 
-def new_namespace(name: str) -> dict[str, Any]:
+def new_namespace(name: str, own_builtins: Any = None) -> dict[str, Any]:
     """The globals of functions that had a namespace of their own (``%run``, ``exec``)."""
-    return {"__name__": name, "__builtins__": builtins}
+    return {"__name__": name, "__builtins__": builtins if own_builtins is None else own_builtins}
 
 
 def namespace_of(module: types.ModuleType) -> dict[str, Any]:
@@ -198,6 +199,22 @@ def set_object(obj: Any, state: tuple[dict[str, Any], dict[str, Any]]) -> None:
         object.__setattr__(obj, name, value)
 
 
+def set_container(obj: Any, state: tuple[dict[str, Any], dict[str, Any], type, Any]) -> None:
+    """Fill an instance of a class that derives from a builtin container, by that one's methods."""
+    attributes, slots, base, content = state
+    set_object(obj, (attributes, slots))
+    kind: Any = base
+    if issubclass(base, collections.defaultdict):
+        obj.default_factory, content = content
+    if issubclass(base, collections.deque):
+        kind.__init__(obj, *content)
+    elif issubclass(base, dict):
+        for key, value in content.items():
+            kind.__setitem__(obj, key, value)
+    else:
+        (list.extend if issubclass(base, list) else set.update)(obj, content)
+
+
 def set_exception(error: BaseException, state: tuple[Any, dict[str, Any], tuple[Any, Any, bool], Any, Any]) -> None:
     error.args, members, chain, attributes, slots = state
     for name, value in members.items():
@@ -245,12 +262,43 @@ def set_function(function: types.FunctionType, state: tuple[dict[str, Any], dict
     attributes, slots, needed = state
     if _keep_names.get():
         for name, value in needed.items():
-            function.__globals__.setdefault(name, value)
+            if not _is_the_same(function.__globals__.setdefault(name, value), value):
+                _warn_of_stranger(function.__qualname__, name)
     else:
         function.__globals__.update(needed)
     function.__dict__.update(attributes)
     for name, value in slots.items():
         setattr(function, name, value)
+
+
+def _is_the_same(here: Any, there: Any) -> bool:
+    """Whether what the session has under a name may well be what the job had."""
+    if here is there or type(here) is not type(there):
+        return here is there
+    if isinstance(here, types.FunctionType):
+        return bool(here.__code__ == there.__code__)
+    if isinstance(here, (int, float, complex, str, bytes, bool)):
+        return bool(here == there)
+    return not isinstance(here, (type, types.ModuleType))
+
+
+def _warn_of_stranger(function: str, name: str) -> None:
+    import warnings
+
+    warnings.warn(f"{function}() uses {name}, which is another thing in this session than in the job", stacklevel=2)
+
+
+def type_alias(name: str, value: Any, parameters: tuple[Any, ...], module: str) -> Any:
+    """An alias of Python 3.12's ``type`` statement."""
+    import typing
+
+    make: Any = vars(typing)["TypeAliasType"]
+    return make(name, value, type_params=parameters)
+
+
+def make_memoryview(exporter: Any, format: str, shape: tuple[int, ...]) -> memoryview:
+    view: Any = memoryview(exporter).cast("B")
+    return view.cast(format, shape)  # type: ignore[no-any-return]
 
 
 # Classes: skeleton, then attributes. A tracker (a random id) says which classes are the same in two processes.
@@ -321,7 +369,7 @@ def make_enum(
     meta: Any,
     bases: tuple[type, ...],
     names: tuple[str, str, str],
-    members: list[tuple[str, Any, Any, dict[str, Any]]],
+    members: list[tuple[str, Any, Any]],
     boundary: Any,
     number: int,
 ) -> type:
@@ -332,14 +380,14 @@ def make_enum(
         return known
     name, module, qualname = names
     namespace = meta.__prepare__(name, bases)
-    for key, raw, _, _ in members:
-        namespace[key] = raw
+    for key, raw, _ in members:
+        # a function among members would be taken for a method; from Python 3.11 on there is a word for it
+        namespace[key] = getattr(enum, "member", lambda value: value)(raw) if hasattr(raw, "__get__") else raw
     namespace["__module__"], namespace["__qualname__"] = module, qualname
     settings = {"boundary": boundary} if boundary is not None else {}  # from Python 3.11 on
     cls: Any = enum.EnumMeta.__new__(meta, name, bases, namespace, **settings)
-    for key, _, value, attributes in members:
+    for key, _, value in members:
         member = cls._member_map_[key]
-        member.__dict__.update(attributes)
         if member._value_ != value:
             member._value_ = value
         with contextlib.suppress(TypeError):  # unhashable values are searched one by one
@@ -349,9 +397,12 @@ def make_enum(
     return cls  # type: ignore[no-any-return]
 
 
-def set_class(cls: type, state: tuple[dict[str, Any], list[type], list[Any]]) -> None:
-    """Give a class its attributes, the classes registered with it, and enter it where it was registered."""
-    attributes, registered, registers = state
+def set_class(cls: type, state: tuple[dict[str, Any], list[type], list[Any], dict[str, dict[str, Any]]]) -> None:
+    """Give a class its attributes, the classes registered with it, and enter it where it was registered.
+
+    The members of an enumeration get their attributes, too.
+    """
+    attributes, registered, registers, members = state
     if cls not in _unfinished:  # the session's own class came back: it stays as it is
         return
     _unfinished.discard(cls)
@@ -363,6 +414,8 @@ def set_class(cls: type, state: tuple[dict[str, Any], list[type], list[Any]]) ->
             register(each)
     for library_class in registers:
         library_class.register(cls)
+    for name, values in members.items():
+        cls._member_map_[name].__dict__.update(values)  # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------- reading

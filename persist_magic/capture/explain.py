@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 import types
-from collections import deque
+from collections import defaultdict, deque
 
 from ..records import Frozen, frozen
 from .bytecode import code_globals
@@ -25,6 +25,7 @@ _ARRAY_LIBRARIES = frozenset(
 )
 _CONTAINERS = (list, tuple, dict, set, frozenset, deque, str, bytes, bytearray, int)
 _SHOWN = 200
+_LONGEST_PATH = 300
 _MANY = 50
 
 
@@ -195,11 +196,14 @@ def path_of(name: str, stack: list[Any]) -> str:
         path += step or ""
         owner = holder = child
         pending = ""
-    return path + pending
+    path += pending
+    return path if len(path) <= _LONGEST_PATH else f"{path[: _LONGEST_PATH // 2]}…{path[-_LONGEST_PATH // 2 :]}"
 
 
 def _step(owner: Any, child: Any) -> str | None:
     """How `child` is reached from `owner`, in Python's notation."""
+    if isinstance(owner, defaultdict) and child is owner.default_factory:
+        return ".default_factory"
     if isinstance(owner, dict):
         for key, value in owner.items():
             if value is child:

@@ -1,15 +1,18 @@
 """Instances: those that can be reduced faster than the pickle protocol does it, and those that it would not bring back.
 
-Owns the reductions of instances that are their attributes and nothing else, of exceptions, of values with a ``__new__`` of
-their own, of objects whose class answers for attributes that it does not have, and of objects that pickle as the name of a
-global. All other instances follow the pickle protocol. Knows nothing of functions, classes or the session.
+Owns the reductions of instances that are their attributes and nothing else, of exceptions, members of enumerations, values
+and containers whose class has other ideas of its arguments than the builtin one, objects whose class answers for attributes
+that it does not have, and objects that pickle as the name of a global. All other instances follow the pickle protocol. Knows
+nothing of functions, classes or the session.
 """
 
 from __future__ import annotations
 
 import builtins
+import collections
 import copyreg
 import enum
+import operator
 import types
 from collections.abc import Callable
 
@@ -25,6 +28,15 @@ _HOOKS = frozenset({"__reduce__", "__reduce_ex__"})
 _STATE_HOOKS = frozenset({"__getstate__", "__setstate__"})
 _ARGUMENT_HOOKS = frozenset({"__getnewargs__", "__getnewargs_ex__"})
 _VALUES = (tuple, str, int, float, complex, bytes, frozenset)
+_CONTAINERS = (list, dict, set, collections.deque)
+
+
+_STOCK = frozenset(each for each in vars(builtins).values() if isinstance(each, type)) | {
+    collections.OrderedDict,
+    collections.defaultdict,
+    collections.deque,
+    collections.Counter,
+}
 
 
 def reducer_of(kind: type, importable: bool) -> Callable[[Any], Reduction] | None:
@@ -39,9 +51,12 @@ def reducer_of(kind: type, importable: bool) -> Callable[[Any], Reduction] | Non
         return None
     if issubclass(kind, BaseException):
         return None if _defines(kind, _HOOKS | _STATE_HOOKS | _ARGUMENT_HOOKS) else _exception
+    if issubclass(kind, enum.Enum):
+        return None if importable else _member
     if _defines(kind, _HOOKS):
         return None if importable else _by_its_own_words
-    if _answers_for_anything(kind) and _made_of_builtins(kind) and not _defines(kind, _STATE_HOOKS | _ARGUMENT_HOOKS):
+    special = _answers_for_anything(kind) or (not importable and issubclass(kind, _CONTAINERS))
+    if special and _made_of_builtins(kind) and not _defines(kind, _STATE_HOOKS | _ARGUMENT_HOOKS):
         return _by_its_class
     if _is_plain(kind):
         return _plain_reducer(kind)
@@ -51,8 +66,8 @@ def reducer_of(kind: type, importable: bool) -> Callable[[Any], Reduction] | Non
 
 
 def _defines(kind: type, names: frozenset[str] | set[str]) -> bool:
-    """Whether a class, or one that it derives from, not being a builtin one, defines one of the names."""
-    return any(each.__module__ != "builtins" and not names.isdisjoint(vars(each)) for each in kind.__mro__)
+    """Whether a class, or one that it derives from, the builtin ones left out, defines one of the names."""
+    return any(each not in _STOCK and not names.isdisjoint(vars(each)) for each in kind.__mro__)
 
 
 def _answers_for_anything(kind: type) -> bool:
@@ -63,7 +78,8 @@ def _answers_for_anything(kind: type) -> bool:
 def _made_of_builtins(kind: type) -> bool:
     """Whether all of an instance is its attributes, its slots and the value of a builtin class."""
     heap = 1 << 9  # Py_TPFLAGS_HEAPTYPE
-    return all(each.__flags__ & heap or each in (object, list, dict, *_VALUES) for each in kind.__mro__)
+    known = object, collections.OrderedDict, collections.defaultdict, *_CONTAINERS, *_VALUES
+    return all(each.__flags__ & heap or each in known for each in kind.__mro__)
 
 
 def _static(kind: type, name: str) -> Any:
@@ -103,6 +119,7 @@ def _is_plain(kind: type) -> bool:
     return (
         bool(classes)
         and all(each.__flags__ & heap and "__slots__" not in vars(each) for each in classes)
+        and not any(isinstance(vars(each).get("__new__"), types.BuiltinMethodType) for each in classes)  # made in C
         and isinstance(_static(kind, "__dict__"), types.GetSetDescriptorType)
         and not _defines(kind, _HOOKS | _STATE_HOOKS | _ARGUMENT_HOOKS | {"__getattribute__", "__getattr__", "__class__"})
     )
@@ -125,10 +142,20 @@ def _plain_reducer(kind: type) -> Callable[[Any], Reduction]:
 def _by_its_class(obj: Any) -> Reduction:
     """What object.__reduce_ex__ would do, from the class alone."""
     kind = type(obj)
-    items = iter(list.__iter__(obj)) if issubclass(kind, list) else None
-    pairs = iter(dict.items(obj)) if issubclass(kind, dict) else None
     base, raw = _base_value(obj, kind)
-    return restore.new_object, (base, kind, *raw), _state(obj, kind), items, pairs, restore.set_object
+    made = restore.new_object, (base, kind, *raw)
+    content: Any = None
+    if issubclass(kind, collections.defaultdict):
+        content = obj.default_factory, dict(dict.items(obj))
+    elif issubclass(kind, dict):
+        content = dict(dict.items(obj))
+    elif issubclass(kind, collections.deque):
+        content = list(collections.deque.__iter__(obj)), obj.maxlen
+    elif issubclass(kind, (list, set)):
+        content = list(list.__iter__(obj) if issubclass(kind, list) else set.__iter__(obj))
+    else:
+        return *made, _state(obj, kind), None, None, restore.set_object
+    return *made, (*(_state(obj, kind) or ({}, {})), base, content), None, None, restore.set_container
 
 
 def _value(obj: Any) -> Reduction:
@@ -140,7 +167,7 @@ def _value(obj: Any) -> Reduction:
 
 def _base_value(obj: Any, kind: type) -> tuple[type, tuple[Any, ...]]:
     """The builtin class that makes the instance, and what it is to make it of."""
-    base = next(each for each in kind.__mro__ if each.__module__ == "builtins")
+    base = next(each for each in kind.__mro__ if each in _STOCK)
     return base, (plain(obj, base),) if base in _VALUES else ()
 
 
@@ -164,9 +191,17 @@ def _by_its_own_words(obj: Any) -> Reduction:
     The reader has no such global yet; it gets the object and with it the name.
     """
     reduced = obj.__reduce_ex__(5)
-    if not isinstance(reduced, str):
+    if not isinstance(reduced, str) or not _made_of_builtins(type(obj)):
         return reduced
-    return (type(obj), (obj._value_,)) if isinstance(obj, enum.Enum) else _by_its_class(obj)
+    return _by_its_class(obj)
+
+
+def _member(member: Any) -> Reduction:
+    """A member of an enumeration by its name, a combination of flags by its value."""
+    kind = type(member)
+    if kind._member_map_.get(member._name_) is member:
+        return operator.getitem, (kind, member._name_)
+    return kind, (member._value_,)
 
 
 def _exception(error: BaseException) -> Reduction:
@@ -175,7 +210,7 @@ def _exception(error: BaseException) -> Reduction:
     Its traceback stays behind: frames cannot travel.
     """
     kind = type(error)
-    base = next(each for each in kind.__mro__ if each.__module__ == "builtins")
+    base = next(each for each in kind.__mro__ if each in _STOCK)
     members: dict[str, Any] = {}
     for each in base.__mro__:
         for name, descriptor in vars(each).items():

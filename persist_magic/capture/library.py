@@ -83,7 +83,12 @@ def _lock(lock: object) -> Reduction:
 
 
 def _memoryview(view: memoryview) -> Reduction:
-    return memoryview, (view.tobytes(),)
+    """A view of a whole object as a view of that one, of a part of it as a view of a copy."""
+    exporter = view.obj
+    whole = isinstance(exporter, (bytes, bytearray)) and view.c_contiguous and len(exporter) == view.nbytes
+    if not whole:
+        exporter = view.tobytes() if view.readonly else bytearray(view.tobytes())
+    return restore.make_memoryview, (exporter, view.format, view.shape)
 
 
 def _weak_dictionary(weak: Any) -> Reduction:
@@ -105,6 +110,24 @@ def _environ(environ: Any) -> Reduction:
     return (restore.load_global, ("os", "environ")) if environ is os.environ else NotImplemented
 
 
+def _hidden_generator(generator: Any) -> Reduction:
+    """The generator behind the functions of the module random, or of numpy.random, is the reader's."""
+    for module, name in (("random", "_inst"), ("numpy.random.mtrand", "_rand")):
+        if generator is getattr(sys.modules.get(module), name, None):
+            return restore.load_global, (module, name)
+    return NotImplemented
+
+
+def _type_alias(alias: Any) -> Reduction:
+    if _refers_to(alias.__value__, alias):
+        raise Refused("cannot pickle 'TypeAliasType': a type alias that refers to itself", "define it inside the cell")
+    return restore.type_alias, (alias.__name__, alias.__value__, alias.__type_params__, alias.__module__)
+
+
+def _refers_to(kind: Any, alias: Any) -> bool:
+    return kind is alias or any(_refers_to(each, alias) for each in getattr(kind, "__args__", ()))
+
+
 def _struct(struct: Any) -> Reduction:
     return type(struct), (struct.format,)
 
@@ -115,6 +138,17 @@ def _context_variable(variable: Any) -> Reduction:
     value, default = variable.get(missing), contextvars.Context().run(variable.get, missing)
     state = tuple(() if each is missing else (each,) for each in (value, default))
     return restore.make_context_variable, (variable.name, *state)
+
+
+def _future(future: Any) -> Reduction:
+    if not future.done():
+        raise Refused("cannot pickle 'Future': a running computation of this session", "take its result first")
+    return NotImplemented
+
+
+def _thread_local(local: Any) -> Reduction:
+    """What this thread sees of it."""
+    return type(local), (), dict(local.__dict__) or None
 
 
 def _thread_object(thread: Any) -> Reduction:
@@ -180,9 +214,13 @@ _IF_LOADED: dict[str, dict[str, Callable[[Any], Reduction]]] = {
         "ParamSpec": _type_variable,
         "TypeVarTuple": _type_variable,
         "NewType": _new_type,
+        "TypeAliasType": _type_alias,
     },
+    "random": {"Random": _hidden_generator},
+    "numpy.random": {"RandomState": _hidden_generator},
+    "concurrent.futures": {"Future": _future},
     "contextvars": {"ContextVar": _context_variable},
-    "threading": {"Thread": _thread_object},
+    "threading": {"Thread": _thread_object, "local": _thread_local},
     "struct": {"Struct": _struct},
     "torch": {"Tensor": _tensor},
 }

@@ -140,6 +140,16 @@ def asked_by(function: types.FunctionType, namespace: dict[str, Any], askers: di
     return f"{function.__qualname__}(){_ARROW}{parent}" if parent else f"{function.__qualname__}()"
 
 
+def _attributes_of_members(cls: Any) -> dict[str, dict[str, Any]]:
+    """What the members of an enumeration carry besides name and value; they may refer to each other."""
+    machinery = {"_value_", "_name_", "__objclass__", "_sort_order_", "_inverted_"}
+    found = {}
+    for name, member in cls.__members__.items():
+        if name == member._name_ and (own := {k: v for k, v in member.__dict__.items() if k not in machinery}):
+            found[name] = own
+    return found
+
+
 def _registry(cls: Any) -> list[type]:
     """The classes that were registered with an abstract base class."""
     dump: Any = getattr(abc, "_get_dump", None)
@@ -353,9 +363,10 @@ class Reducer:
         namespace, needed = self._namespace_of(function)
         slots = {
             slot: value
-            for slot in ("__defaults__", "__kwdefaults__", "__annotations__", "__doc__")
-            if (value := getattr(function, slot))
+            for slot in ("__defaults__", "__kwdefaults__", "__annotations__", "__type_params__")
+            if (value := getattr(function, slot, None))
         }
+        slots["__doc__"] = function.__doc__  # None, too: else it would come from the code
         slots["__qualname__"], slots["__module__"] = function.__qualname__, function.__module__
         skeleton = function.__code__, namespace, function.__name__, function.__closure__
         return restore.make_function, skeleton, (function.__dict__, slots, needed), None, None, restore.set_function
@@ -374,8 +385,11 @@ class Reducer:
             return StandIn(restore.namespace_of, module), {}
         if "__file__" in namespace:
             self._scripts.setdefault(os.path.basename(namespace["__file__"]), {})[function.__qualname__] = None
+        own_builtins = namespace.get("__builtins__")
+        if own_builtins is builtins or own_builtins is builtins.__dict__:
+            own_builtins = None
         stand_in, seen = self._private_namespaces.setdefault(
-            id(namespace), (StandIn(restore.new_namespace, namespace.get("__name__", "__main__")), set())
+            id(namespace), (StandIn(restore.new_namespace, namespace.get("__name__", "__main__"), own_builtins), set())
         )
         used = [name for name in code_globals(function.__code__) if name in namespace and name not in seen]
         seen.update(used)
@@ -470,7 +484,8 @@ class Reducer:
             if not isinstance(attributes.get(name), property):
                 attributes.pop(name, None)
         registers = [each for each in _library_abcs() if cls in _registry(each)]
-        return make, arguments, (attributes, registered, registers), None, None, restore.set_class
+        members = _attributes_of_members(cls) if isinstance(cls, enum.EnumMeta) else {}
+        return make, arguments, (attributes, registered, registers, members), None, None, restore.set_class
 
     def _number(self, cls: type) -> int:
         """Where the class's tracker stands in the payload's list: a random id in the stream would change its digest."""
@@ -500,12 +515,10 @@ class Reducer:
 
     def _enum_skeleton(self, cls: Any, attributes: dict[str, Any]) -> tuple[Any, tuple[Any, ...]]:
         data_type = cls._member_type_
-        machinery = {"_value_", "_name_", "__objclass__", "_sort_order_", "_inverted_"}
         members = []
         for name, member in cls.__members__.items():
             raw = instances.plain(member, data_type) if data_type in (int, str, float, bytes) else member._value_
-            own = {key: value for key, value in member.__dict__.items() if key not in machinery}
-            members.append((name, raw, member._value_, own))
+            members.append((name, raw, member._value_))
         for name in [n for n in attributes if n in cls.__members__ or n in _ENUM_MACHINERY]:
             del attributes[name]
         names = cls.__name__, cls.__module__, cls.__qualname__

@@ -41,7 +41,6 @@ _WHY = {
     ("multiprocessing.synchronize", "SemLock"): "a lock between processes of this session; make it inside the cell",
     ("multiprocessing.shared_memory", "SharedMemory"): "memory shared with processes of this session; copy what is in it",
     ("concurrent.futures._base", "Executor"): _EXECUTOR,
-    ("concurrent.futures._base", "Future"): _FUTURE,
     ("asyncio.events", "AbstractEventLoop"): "a running event loop; the cell can await at its top level without it",
     ("_asyncio", "Future"): _FUTURE,
     ("_asyncio", "Task"): _FUTURE,

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, note, settings
 from hypothesis import strategies as st
 
 from persist_magic.capture.cell import Selection, Source, capture
-from persist_magic.restore import restore_session
+from persist_magic.restore import read_session, restore_session
 from persist_magic.store import JobDirectory
 
 from .graphs import FROZEN, IDENTICAL, LEAVES, MUTABLE, build, describe
@@ -93,7 +93,7 @@ def test_a_graph_is_written_and_read_as_it_is(main, plan):
         paths = directory.session_path, directory.buffers_path
         captured = capture("job", source, vars(main), Selection(), *paths)
         read = {}
-        restore_session(directory, captured.payload, read)
+        restore_session(read_session(directory, captured.payload), read)
     assert describe(read["root"]) == describe(main.root)
 
 

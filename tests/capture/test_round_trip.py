@@ -132,7 +132,7 @@ def test_preview_tells_what_would_be_shipped_and_writes_nothing(session, tmp_pat
     monkeypatch.chdir(tmp_path)
     namespace = session("import numpy as np\nbig = np.zeros(1_000_000)\nK = 2\ndef f(): return big[0] * K\nother = 1")
     shipped = preview("job", Source("cell", "f()", "f()"), namespace, backend="local", options=(), selection=Selection())
-    assert {each.name: each.asked_by for each in shipped.names} == {"f": "cell", "big": "f()", "K": "f()"}
+    assert {each.name: each.asked_by for each in shipped.names} == {"f": "cell", "big": "f() ← cell", "K": "f() ← cell"}
     assert 8_000_000 < shipped.size < 8_010_000
     assert list(tmp_path.iterdir()) == []
 

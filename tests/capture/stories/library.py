@@ -1,6 +1,10 @@
 """The session's objects of the standard library, and its modules, in the job."""
 
 LIBRARY = {
+    "data of a thread, as the session's thread sees it": (
+        "import threading\nlocal = threading.local()\nlocal.x = 1",
+        "assert local.x == 1 and type(local) is threading.local",
+    ),
     "collections": (
         """
         from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
