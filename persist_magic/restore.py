@@ -24,13 +24,15 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 
-from .digests import checksum
+from .digests import Checksum, checksum
 from .errors import Damaged, NotRestored, PackageSkew, PersistError, VersionSkew
 from .store import JobDirectory, Payload, buffers_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+_CHUNK = 1 << 18
 
 # ---------------------------------------------------------------- what streams refer to
 
@@ -179,9 +181,13 @@ def map_array(path: str, dtype: Any, mode: Any, offset: int, shape: tuple[int, .
     return numpy.memmap(path, dtype, mode, offset, shape, order)
 
 
-def make_tensor(data: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
+def make_tensor(
+    memory: Any, dtype: Any, shape: tuple[int, ...], stride: tuple[int, ...], offset: int, requires_grad: bool
+) -> Any:
+    """A torch tensor as a window on a numpy array of bytes; `stride` and `offset` in elements."""
     torch: Any = importlib.import_module("torch")
-    return torch.from_numpy(data).view(dtype).reshape(shape)
+    tensor = torch.from_numpy(memory).view(dtype).as_strided(shape, stride, offset)
+    return tensor.requires_grad_(requires_grad)
 
 
 def new_object(base: type, cls: type, *arguments: Any) -> Any:
@@ -466,13 +472,13 @@ class PayloadReader:
         size, needed = os.fstat(number).st_size, payload.offset + payload.size
         if size < needed:
             raise self._damaged(self._path, f"has {size} bytes of {needed}")
-        with (
-            mmap.mmap(number, 0, access=mmap.ACCESS_READ) as whole,
-            memoryview(whole) as view,
-            view[payload.offset : needed] as part,
-        ):
-            if checksum(part) != payload.checksum:
-                raise self._damaged(self._path, "was altered since it was written")
+        self._file.seek(payload.offset)
+        check, left = Checksum(), payload.size
+        while left and (part := self._file.read(min(left, _CHUNK))):
+            check.update(memoryview(part))
+            left -= len(part)
+        if check.value() != payload.checksum:
+            raise self._damaged(self._path, "was altered since it was written")
 
     def _map_buffers(self, directory: JobDirectory) -> list[memoryview]:
         """Out-of-band buffers, mapped copy-on-write: writable, private, read from disk only when touched."""

@@ -1,8 +1,9 @@
-"""How numpy's arrays travel: large ones as buffers of their own, views as views.
+"""How numpy's arrays and torch's tensors travel: large ones as buffers of their own, views as views.
 
-Owns the reductions of arrays, and the account of views that cannot be kept as views. An array that shares its memory with
-another one in the payload is written as a window on that one, so that in the job, too, a change of one shows in the other.
-numpy is never imported here: arrays exist only where the session has imported it. Knows nothing of files.
+Owns the reductions of arrays and tensors, and the account of views that cannot be kept as views. An array that shares its
+memory with another one in the payload is written as a window on that one, so that in the job, too, a change of one shows in
+the other.
+Neither library is imported here: arrays exist only where the session has imported it. Knows nothing of files.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Arrays:
         self._wanted, self._spill, self._current = wanted, spill, current
         self._behind: dict[int, Any] = {}  # id of the array that owns the memory -> the array that was written for all of it
         self._copied: dict[int, list[tuple[int, int, str]]] = {}  # by the same id: views written as copies
+        self._storages: dict[int, Any] = {}  # address of a tensor's storage -> the array that stands for it
         self._names: dict[int, str] = {}  # by the same id: the name under which all of it was written
 
     def reduce(self, array: Any) -> Any:
@@ -71,6 +73,28 @@ class Arrays:
         if array.nbytes:
             self._copied.setdefault(id(owner), []).append((*_bounds(array), self._current()))
         return self._written(array)
+
+    def reduce_tensor(self, tensor: Any) -> Any:
+        """Reduce an exact ``torch.Tensor`` in the processor's memory: a window on its storage, which goes as an array."""
+        torch: Any = sys.modules["torch"]
+        plain = (
+            tensor.device.type == "cpu"
+            and tensor.layout is torch.strided
+            and tensor.is_leaf
+            and tensor.grad is None
+            and not (tensor.is_conj() or tensor.is_neg() or tensor.is_quantized or tensor.__dict__)
+        )
+        if not plain:
+            return NotImplemented
+        storage = tensor.untyped_storage()
+        if storage.nbytes() == 0 or storage.nbytes() % tensor.itemsize:
+            return NotImplemented
+        memory = self._storages.get(storage.data_ptr())
+        if memory is None:
+            memory = torch.empty(0, dtype=torch.uint8).set_(storage).numpy()
+            self._storages[storage.data_ptr()] = memory
+        window = tuple(tensor.shape), tensor.stride(), tensor.storage_offset()
+        return restore.make_tensor, (memory, tensor.dtype, *window, tensor.requires_grad)
 
     def _written(self, array: Any) -> Any:
         """An array with its data."""

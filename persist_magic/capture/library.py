@@ -1,4 +1,4 @@
-"""Types of the standard library, numpy and torch that the stock pickler gets wrong or refuses.
+"""Types of the standard library that the stock pickler gets wrong or refuses, and subclasses of numpy's array.
 
 Owns their reductions, each of which needs nothing but the object itself. No library is imported here: an object of its type
 exists only where the session has imported it. Knows nothing of the session's own functions and classes.
@@ -14,7 +14,6 @@ import weakref
 from collections.abc import Callable
 
 from .. import restore
-from .arrays import SMALL_BUFFER
 from .refusals import Refused
 
 TYPE_CHECKING = False
@@ -159,7 +158,7 @@ def _thread_object(thread: Any) -> Reduction:
     return restore.make_thread, (), state, None, None, restore.set_thread
 
 
-# ---------------------------------------------------------------- numpy and torch
+# ---------------------------------------------------------------- numpy
 
 
 def _array_subclass(kind: type) -> Callable[[Any], Reduction] | None:
@@ -175,22 +174,6 @@ def _array_subclass(kind: type) -> Callable[[Any], Reduction] | None:
         return function, arguments, (state, array.__dict__), None, None, restore.set_array_subclass
 
     return reduce
-
-
-def _tensor(tensor: Any) -> Reduction:
-    """A tensor as a numpy array, whose data goes out of band, where that says all there is to say of it."""
-    torch: Any = sys.modules["torch"]
-    plain = (
-        tensor.device.type == "cpu"
-        and tensor.layout is torch.strided
-        and not tensor.requires_grad
-        and tensor.is_contiguous()
-        and not (tensor.is_conj() or tensor.is_neg() or tensor.is_quantized or tensor.__dict__)
-        and tensor.untyped_storage().nbytes() == tensor.nbytes >= SMALL_BUFFER
-    )
-    if not plain:
-        return NotImplemented
-    return restore.make_tensor, (tensor.reshape(-1).view(torch.uint8).numpy(), tensor.dtype, tuple(tensor.shape))
 
 
 _ALWAYS: dict[type, Callable[[Any], Reduction]] = {
@@ -222,5 +205,4 @@ _IF_LOADED: dict[str, dict[str, Callable[[Any], Reduction]]] = {
     "contextvars": {"ContextVar": _context_variable},
     "threading": {"Thread": _thread_object, "local": _thread_local},
     "struct": {"Struct": _struct},
-    "torch": {"Tensor": _tensor},
 }

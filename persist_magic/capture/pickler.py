@@ -271,6 +271,8 @@ class Reducer:
         }
         if (numpy := sys.modules.get("numpy")) is not None and hasattr(numpy, "memmap"):
             table |= {numpy.ndarray: self._arrays.reduce, numpy.memmap: self._memory_map}
+        if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "Tensor"):
+            table[torch.Tensor] = self._arrays.reduce_tensor
         if kind in table:
             return table[kind]
         if issubclass(kind, type):
