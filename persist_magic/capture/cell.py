@@ -168,8 +168,7 @@ def capture(
     captured = tuple(_describe(name, namespace, call, *facts) for name, facts in written.items())
     modules = tuple(local_modules(imports | reducer.modules | reducer.imports))
     if edited := [each.name for each in modules if each.edited]:
-        are = "is" if len(edited) == 1 else "are"
-        warnings.append(f"{', '.join(edited)} {are} edited since imported here: the job imports the file as it is now")
+        warnings.append(f"edited since imported here: {', '.join(edited)}; the job imports the files as they are now")
     warnings += reducer.remarks()
     cell_digest = text_digest(source.kind, source.code.strip(), str(source.future_flags))
     digests = [(each.name, each.digest) for each in captured] + [(each.name, each.digest) for each in modules]
