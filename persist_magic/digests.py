@@ -12,12 +12,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from xxhash import xxh3_128
 
-HEAD = 1 << 20
+HEAD = 1 << 16
 """So many bytes are checked by CRC-32, which the standard library has; bytes."""
 
 
 class Checksum:
-    """CRC-32 of the first MiB, and XXH3 of the rest if there is more.
+    """CRC-32 of the first 64 KiB, and XXH3 of the rest if there is more.
 
     XXH3 runs at the speed of memory, CRC-32 at a fifth of it; but most payloads are small, and the worker then needs
     nothing but the standard library to start.

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 PAGE = 4096
-_CHUNK = 1 << 18
+_CHUNK = 1 << 19
 """Buffers are written and hashed in turns of so many bytes: what was just written is in the processor's cache."""
 _DEEP_STACK = 512 << 20
 _DEEP_RECURSION = 1_000_000
@@ -184,14 +184,13 @@ class BufferFile:
                     # readable, since what is spilled is mapped
                     self._file = create_file(self.path, readable=True)
                 self._file.seek(offset)
-        for piece in pieces:
-            for start in range(0, piece.nbytes, _CHUNK):
-                part = piece[start : start + _CHUNK]
-                if self._file is not None:
-                    with _on_disk():
+            for piece in pieces:
+                for start in range(0, piece.nbytes, _CHUNK):
+                    part = piece[start : start + _CHUNK]
+                    if self._file is not None:
                         write_all(self._file, part)
-                check.update(part)
-                length += part.nbytes
+                    check.update(part)
+                length += piece.nbytes
         self.written = offset + length
         return offset, length, check.value()
 
