@@ -18,7 +18,7 @@ import traceback
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-JOB_SECONDS = 60
+JOB_SECONDS = 60.0
 SESSION_SECONDS = 120
 BATCH_SECONDS = 900
 """After so long a job, a session, or the whole batch counts as hanging."""
@@ -64,7 +64,7 @@ class Answer:
 # ---------------------------------------------------------------- in the test's process
 
 
-def play(stories, scratch):
+def play(stories, scratch, job_seconds=JOB_SECONDS):
     """Do each story in a session of its own.
 
     Parameters
@@ -74,6 +74,8 @@ def play(stories, scratch):
         folder.
     scratch : Path
         An empty folder.
+    job_seconds : float
+        How long a job may take; then it is cancelled.
 
     Returns
     -------
@@ -89,22 +91,24 @@ def play(stories, scratch):
     (scratch / "local" / "helpers.py").write_text("def shout(text): return text.upper() + '!'\nclass Helper:\n    pass\n")
     (scratch / "answers").mkdir()
     batch = subprocess.Popen(
-        [sys.executable, __file__, scratch],
+        [sys.executable, __file__, scratch, str(job_seconds)],
         stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
         env={**os.environ, "PERSIST_ROOT": str(scratch / "jobs"), "IPYTHONDIR": str(scratch / "ipython")},
     )
     try:
         assert batch.wait(BATCH_SECONDS) == 0
-    finally:
+    except BaseException:
         batch.kill()
         batch.wait()
         stop_all(scratch / "jobs")
+        raise
     files = [scratch / "answers" / f"{number}.json" for number in range(len(stories))]
     return {name: Answer(**json.loads(file.read_text())) for name, file in zip(stories, files, strict=True)}
 
 
 def stop_all(root):
-    """End what still runs; there is something only after the batch hung."""
+    """End what still runs."""
     from persist_magic.job import jobs
 
     for job in jobs(root):
@@ -114,7 +118,7 @@ def stop_all(root):
 # ---------------------------------------------------------------- in the batch's process
 
 
-def main(directory):
+def main(directory, job_seconds):
     scratch = Path(directory)
     os.chdir(scratch)
     stories = json.loads((scratch / "stories.json").read_text())
@@ -132,7 +136,7 @@ def main(directory):
             gather(told, scratch)
         pid = os.fork()
         if pid == 0:
-            tell(shell, f"story-{number}", stories[number], scratch / "answers" / f"{number}.json")
+            tell(shell, f"story-{number}", stories[number], scratch / "answers" / f"{number}.json", float(job_seconds))
         told[pid] = number
     while told:
         gather(told, scratch)
@@ -167,7 +171,7 @@ def gather(told, scratch):
         (scratch / "answers" / f"{number}.json").write_text(json.dumps(asdict(Answer(failure=words))))
 
 
-def tell(shell, name, story, file):
+def tell(shell, name, story, file, job_seconds):
     """Be the session of one story; never returns."""
     signal.alarm(SESSION_SECONDS)
     answer = Answer()
@@ -175,14 +179,14 @@ def tell(shell, name, story, file):
         with open(file.with_suffix(".out"), "w+b") as output:
             os.dup2(output.fileno(), 1)
             os.dup2(output.fileno(), 2)
-            session(shell, name, story, answer, output)
+            session(shell, name, story, answer, output, job_seconds)
     except BaseException:  # noqa: BLE001  it is what the test will tell
         answer.failure = traceback.format_exc()
     file.write_text(json.dumps(asdict(answer)))
     os._exit(0)
 
 
-def session(shell, name, story, answer, output):
+def session(shell, name, story, answer, output, job_seconds):
     setup, cell, *home = story
     for each in setup.split(NEXT_CELL):
         if problem := run(shell, each):
@@ -198,20 +202,20 @@ def session(shell, name, story, answer, output):
         answer.refused = {**told, "type": type(refusal).__name__, "words": str(refusal)}
         answer.failure = f"not submitted: {refusal}"
         return
-    fetch(name, answer, shell)
+    fetch(name, answer, job_seconds)
     if home and not answer.failure:
         problem = run(shell, f"back = %persist_fetch {name}") or run(shell, home[0])
         if problem:
             answer.failure = "".join(traceback.format_exception(problem))
 
 
-def fetch(name, answer, shell):
+def fetch(name, answer, job_seconds):
     from persist_magic import load
     from persist_magic.errors import JobTimeout, PersistError
 
     job = load(name, os.environ["PERSIST_ROOT"])
     try:
-        answer.result = words(job.fetch(JOB_SECONDS))
+        answer.result = words(job.fetch(job_seconds))
     except JobTimeout as error:
         job.cancel(force=True)
         answer.failure = str(error)
@@ -242,4 +246,4 @@ def run(shell, cell):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

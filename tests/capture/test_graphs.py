@@ -1,5 +1,6 @@
 """Any data, however its parts share and hold each other, arrives and comes back with the same shape and the same identities."""
 
+import json
 import sys
 import tempfile
 import types
@@ -111,13 +112,14 @@ def drawn(count):
 
 
 def test_graphs_arrive_in_the_job_and_come_back(tmp_path):
+    file = tmp_path / "plans.json"
+    file.write_text(json.dumps(drawn(GRAPHS)))
     setup = f"""
-import sys
+import json, pathlib, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from graphs import build, describe
 {CLASSES}
-inf = float("inf")
-plans = {drawn(GRAPHS)!r}
+plans = json.loads(pathlib.Path({str(file)!r}).read_text())
 roots = [build(plan, {{"box": Box, "slots": Slots}}) for plan in plans]
 described = [describe(root) for root in roots]
 """

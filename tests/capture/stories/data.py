@@ -97,4 +97,63 @@ DATA = {
         "import types\nkinds = [types.FunctionType, types.MethodType, types.GeneratorType, types.CodeType, types.ModuleType, type({}.keys()), types.UnionType]",
         "import types\nassert kinds == [types.FunctionType, types.MethodType, types.GeneratorType, types.CodeType, types.ModuleType, type({}.keys()), types.UnionType]",
     ),
+    "containers of every kind that hold themselves": (
+        """
+        import functools, types
+        from collections import OrderedDict, defaultdict, deque
+        class Box: pass
+        line, table, box, spare = deque(), OrderedDict(), types.SimpleNamespace(), defaultdict(lambda: spare)
+        member, part, error, tools = Box(), functools.partial(print), ValueError(), types.ModuleType("tools")
+        group = frozenset([member])
+        line.append(line)
+        table["me"], box.me, member.group, part.me, error.me, tools.me = table, [box], group, part, error, [tools]
+        """,
+        """
+        assert line[0] is line and table["me"] is table and box.me[0] is box and spare["x"] is spare and part.me is part
+        assert member.group is group and member in group and error.me is error and tools.me[0] is tools
+        """,
+    ),
+    "functions and classes that hold themselves": (
+        """
+        seen = []
+        def by_default(x=seen): return x
+        seen.append(by_default)
+        def by_keyword(*, me=None): return me
+        by_keyword.__kwdefaults__ = {"me": by_keyword}
+        class A:
+            def up(self): return super().__init__
+        A.me, A.made, A.prop = A, A(), property(lambda self: A)
+        A.made.kind = A
+        """,
+        """
+        assert by_default()[0] is by_default and by_keyword() is by_keyword and A.me is A and A.made.kind is A
+        assert A().prop is A and A.made.up() is not None
+        """,
+    ),
+    "keys of every kind": (
+        """
+        def f(): pass
+        class C: pass
+        c = C()
+        table = {(1, "a", None): 1, frozenset({1}): 2, 1.5: 3, True: 4, b"x": 5, ...: 6, int: 7, len: 8, f: 9, C: 10, c: 11}
+        """,
+        """
+        assert [table[k] for k in ((1, "a", None), frozenset({1}), 1.5, 1, b"x", ..., int, len, f, C, c)] == list(range(1, 12))
+        """,
+    ),
+    "large buffers under two names": (
+        """
+        import array
+        text, raw, numbers = b"x" * 200_000, bytearray(200_000), array.array("d", [1.0]) * 100_000
+        twice = [text, text, raw, numbers]
+        """,
+        """
+        raw[0] = numbers[0] = 7
+        assert twice[0] is twice[1] is text and twice[2][0] == 7 and twice[3] is numbers and numbers[0] == 7
+        """,
+    ),
+    "a number of ten thousand digits and a text of a million": (
+        "n, text = 3**20_000, 'é' * 1_000_000",
+        "assert n == 3**20_000 and len(text) == 1_000_000 and set(text) == {'é'}",
+    ),
 }

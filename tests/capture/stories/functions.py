@@ -646,4 +646,52 @@ FUNCTIONS = {
         """,
         "assert [where(v) for v in (P(0, 0), P(0, 1), [P(1, 1), 2], {'p': P(3, 4)}, 5)] == ['origin', 'axis', 1, 7, None]",
     ),
+    "a closure's variable that was changed from outside": (
+        """
+        def make():
+            n = 1
+            def f(): return n
+            return f
+        f = make()
+        f.__closure__[0].cell_contents = 5
+        """,
+        "assert f() == 5",
+    ),
+    "decorators one above the other": (
+        """
+        import functools
+        def traced(f):
+            @functools.wraps(f)
+            def wrapper(*a): return f(*a)
+            return wrapper
+        @traced
+        @traced
+        @functools.lru_cache
+        def g(x): return x
+        inner = g.__wrapped__
+        """,
+        "assert g(2) == 2 and inner is g.__wrapped__ and inner.__wrapped__.cache_info().currsize == 1",
+    ),
+    "functions that import, set and delete globals": (
+        """
+        def basename(path):
+            import json
+            from os import path as p
+            return json.dumps(p.basename(path))
+        level = 1
+        def drop():
+            global level
+            del level
+        """,
+        "assert basename('/a/b') == '\"b\"' and level == 1\ndrop()\nassert 'level' not in globals()",
+    ),
+    "two namespaces of exec that have the same names": (
+        """
+        a, b = {"n": 1}, {"n": 2}
+        exec("def f(): return n", a)
+        exec("def f(): return n", b)
+        f, g = a["f"], b["f"]
+        """,
+        "assert (f(), g()) == (1, 2)",
+    ),
 }

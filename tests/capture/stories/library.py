@@ -513,4 +513,54 @@ LIBRARY = {
         """,
         "assert many() == [0, 3, 6]",
     ),
+    "weak references to functions, to classes, to oneself": (
+        """
+        import weakref
+        class Node:
+            def __init__(self):
+                self.me, self.notes = weakref.ref(self), weakref.WeakKeyDictionary()
+                self.notes[self] = 1
+        def f(): return 1
+        node, to_function, to_class = Node(), weakref.ref(f), weakref.ref(Node)
+        class Counted:
+            all = weakref.WeakSet()
+            def __init__(self): Counted.all.add(self)
+        counted = Counted()
+        """,
+        """
+        assert node.me() is node and node.notes[node] == 1 and to_function() is f and to_class() is Node
+        assert counted in Counted.all and len(Counted.all) == 1
+        """,
+    ),
+    "modules by other names, submodules that somebody else loaded": (
+        """
+        import concurrent
+        import concurrent.futures as _futures
+        import importlib.metadata as metadata
+        import xml.etree.ElementTree as ET
+        def future(): return concurrent.futures.Future
+        def sep(): return getattr(metadata.os, "path").sep
+        """,
+        "assert future().__name__ == 'Future' and ET.fromstring('<a/>').tag == 'a' and sep() == '/' and metadata.version('dill')",
+    ),
+    "messages, requests, cookies, calendars": (
+        """
+        import calendar, email.message, http.cookies, textwrap, urllib.request
+        message, request = email.message.EmailMessage(), urllib.request.Request("http://x")
+        message["to"] = "y"
+        cookie, year, wrap = http.cookies.SimpleCookie("a=b"), calendar.TextCalendar(), textwrap.TextWrapper(width=3)
+        """,
+        "assert message['to'] == 'y' and request.host == 'x' and cookie['a'].value == 'b' and year.firstweekday == 0 and wrap.width == 3",
+    ),
+    "enumerations and sentinels of libraries": (
+        """
+        import dataclasses, http, inspect, re, signal
+        things = [signal.SIGTERM, http.HTTPStatus.OK, re.I | re.M, dataclasses.MISSING, inspect.Parameter.empty]
+        """,
+        """
+        import dataclasses, http, inspect, re, signal
+        assert things == [signal.SIGTERM, http.HTTPStatus.OK, re.I | re.M, dataclasses.MISSING, inspect.Parameter.empty]
+        assert things[3] is dataclasses.MISSING and type(things[2]) is re.RegexFlag
+        """,
+    ),
 }

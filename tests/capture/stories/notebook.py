@@ -125,4 +125,23 @@ NOTEBOOK = {
         """,
         "def f(x: Undefined): pass\nassert Node(Node()).next == Node() and f.__annotations__ == {'x': 'Undefined'}",
     ),
+    "the directory and the environment that magics set": (
+        "%cd -q /\n%env LEVEL=7\nimport os\ndef where(): return os.getcwd(), os.environ['LEVEL']",
+        "assert where() == ('/', '7')",
+    ),
+    "%time, %timeit -o and %who_ls in the cell": (
+        "def f(): return 3",
+        "%time value = f()\nrun = %timeit -o -n1 -r1 f()\nassert value == 3 and run.loops == 1",
+    ),
+    "%%time above the cell's code": ("def f(): return 3", "%%time\nvalue = f()\nassert value == 3"),
+    "%run in the cell": (
+        "with open('{scratch}/job_script.py', 'w') as file: print('made = 3', file=file)",
+        "%run {scratch}/job_script.py\nassert made == 3",
+    ),
+    "an extension that the session has loaded": (
+        "%load_ext autoreload\n%autoreload 2\nx = 1",
+        "%autoreload 0\nassert x == 1 and 'IPython.extensions.autoreload' in get_ipython().extension_manager.loaded",
+    ),
+    "display and a semicolon": ("def show(x): display(x)\nx = 1", "show(x)\nx;"),
+    "a help line": ("x = 5", "x?\nassert x == 5"),
 }

@@ -363,4 +363,33 @@ SCIENCE = {
         else: raise AssertionError
         """,
     ),
+    "numpy: everything imported by name": (
+        "from numpy import *\nfrom numpy.linalg import norm\na = arange(3)",
+        "assert norm(a) > 2 and sin(0) == 0 and a.sum() == 3",
+    ),
+    "numpy: dtypes with offsets, complex and long numbers, strings": (
+        """
+        import numpy as np
+        kind = np.dtype({"names": ["a", "b"], "formats": ["i4", "f8"], "offsets": [0, 8], "itemsize": 24})
+        table, c, third = np.zeros(2, kind), np.array([1 + 2j], dtype="c8"), np.longdouble(1) / 3
+        """,
+        "import numpy as np\nassert table.dtype.itemsize == 24 and c.imag[0] == 2 and type(third) is np.longdouble and third == np.longdouble(1) / 3",
+    ),
+    "scikit-learn and scipy: submodules in functions, a fitted forest": (
+        """
+        import numpy as np
+        import scipy, scipy.stats, sklearn.cluster
+        from sklearn.ensemble import RandomForestClassifier
+        def half(): return scipy.stats.norm.cdf(0)
+        def name(): return sklearn.cluster.KMeans.__name__
+        X = np.arange(20.0).reshape(-1, 1)
+        forest = RandomForestClassifier(5, random_state=0).fit(X, X[:, 0] > 9)
+        expected = forest.predict(X)
+        """,
+        "assert half() == 0.5 and name() == 'KMeans' and (forest.predict(X) == expected).all()",
+    ),
+    "numba: a compiled lambda and a universal function": (
+        "import numba\nplus = numba.njit(lambda x: x + 1)\nplus(1)\n@numba.vectorize\ndef twice(x): return 2 * x",
+        "assert plus(2) == 3 and twice(2) == 4",
+    ),
 }
