@@ -20,23 +20,27 @@ _GLOBAL_NAMES = frozenset(
 
 
 @functools.lru_cache(maxsize=4096)
-def _names(code: types.CodeType) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The globals and the imported modules of code and of the code nested in it."""
+def _names(code: types.CodeType) -> tuple[tuple[str, ...], tuple[str, ...], frozenset[str]]:
+    """Of code and of the code nested in it: the globals, the imported modules, and the globals that are bound."""
     import dis  # slow to import, and a worker may meet no function
 
     names: dict[str, None] = {}
     imports: dict[str, None] = {}
+    bound: set[str] = set()
     for instruction in dis.get_instructions(code):
         if instruction.opname in _GLOBAL_NAMES:
             names[instruction.argval] = None
+            if instruction.opname == "STORE_GLOBAL":
+                bound.add(instruction.argval)
         elif instruction.opname == "IMPORT_NAME":
             imports[instruction.argval] = None
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            inner_names, inner_imports = _names(constant)
+            inner_names, inner_imports, inner_bound = _names(constant)
             names.update(dict.fromkeys(inner_names))
             imports.update(dict.fromkeys(inner_imports))
-    return tuple(names), tuple(imports)
+            bound |= inner_bound
+    return tuple(names), tuple(imports), frozenset(bound)
 
 
 def code_globals(code: types.CodeType) -> tuple[str, ...]:
@@ -47,6 +51,11 @@ def code_globals(code: types.CodeType) -> tuple[str, ...]:
 def code_imports(code: types.CodeType) -> tuple[str, ...]:
     """Return the modules that code, with the code nested in it, imports when it runs."""
     return _names(code)[1]
+
+
+def code_binds(code: types.CodeType) -> frozenset[str]:
+    """Return the names that code, with the code nested in it, binds as globals."""
+    return _names(code)[2]
 
 
 def string_constants(code: types.CodeType) -> Iterator[str]:

@@ -11,7 +11,7 @@ import contextlib
 import os
 import sys
 import types
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..digests import text_digest
 from ..errors import CaptureError, MissingNames, Unpicklable
 from ..store import CapturedName, LocalModule, Payload, create_file, sync_file
 from . import explain, names
-from .bytecode import code_globals
+from .bytecode import code_binds, code_globals
 from .explain import is_a
 from .library import home_of
 from .modules import local_modules
@@ -134,10 +134,11 @@ def capture(
     wanted: dict[str, str] = {}
     if call is None:
         needs = _needs(job, source, namespace.keys() - system, _windows(namespace))
-        unknown = [name for name in selection.add if name not in namespace]
-        if missing := [name for name in (*needs.missing, *unknown) if name not in selection.omit]:
-            raise MissingNames(job, tuple(dict.fromkeys(missing)))
+        missing = [name for name in needs.missing if name not in selection.omit]
+        missing += [name for name in selection.add if name not in namespace]
         wanted = dict.fromkeys((*needs.names, *needs.mentioned, *selection.add), "cell")
+        if missing and (missing := [name for name in missing if name not in _bound_by(wanted, namespace)]):
+            raise MissingNames(job, tuple(dict.fromkeys(missing)))
         attributes, imports, warnings = needs.attributes, needs.imports, needs.warnings
     left_out = system | set(selection.omit)
     wanted |= _data_of_functions(wanted, call, namespace)
@@ -219,10 +220,27 @@ def _data_of_functions(names: Iterable[str], call: Any, namespace: dict[str, Any
     Only for the account: the pickler finds all of them by itself, wherever the functions hide.
     """
     askers = dict.fromkeys(names, "cell")
-    seen: set[int] = set()
-    waiting: list[tuple[Any, str]] = [(namespace[name], name) for name in askers if name in namespace]
-    waiting += [(call[0], "")] if call is not None else []
     data: dict[str, str] = {}
+    for function, found_in in _functions(names, call, namespace):
+        asker = asked_by(function, namespace, askers, found_in)
+        for name in code_globals(function.__code__):
+            if name in namespace and name not in askers:
+                askers[name] = asker
+                if not is_a(namespace[name], (types.FunctionType, types.ModuleType, type)):
+                    data[name] = asker
+    return data
+
+
+def _bound_by(names: Iterable[str], namespace: dict[str, Any]) -> set[str]:
+    """The globals that functions of the session bind when the cell calls them."""
+    return {name for function, _ in _functions(names, None, namespace) for name in code_binds(function.__code__)}
+
+
+def _functions(names: Iterable[str], call: Any, namespace: dict[str, Any]) -> Iterator[tuple[types.FunctionType, str]]:
+    """The session's functions that names lead to, through classes and functions, each with the global it was met in."""
+    seen: set[int] = set()
+    waiting: list[tuple[Any, str]] = [(namespace[name], name) for name in names if name in namespace]
+    waiting += [(call[0], "")] if call is not None else []
     while waiting:
         value, found_in = waiting.pop()
         if id(value) in seen:
@@ -234,16 +252,8 @@ def _data_of_functions(names: Iterable[str], call: Any, namespace: dict[str, Any
         elif not is_a(value, types.FunctionType):
             waiting.append((type(value), found_in))
         elif value.__globals__ is namespace:
-            asker = asked_by(value, namespace, askers, found_in)
-            for name in code_globals(value.__code__):
-                if name in namespace:
-                    used = namespace[name]
-                    if name not in askers:
-                        askers[name] = asker
-                        if not is_a(used, (types.FunctionType, types.ModuleType, type)):
-                            data[name] = asker
-                    waiting.append((used, name))
-    return data
+            yield value, found_in
+            waiting += [(namespace[name], name) for name in code_globals(value.__code__) if name in namespace]
 
 
 def _provided_names(namespace: dict[str, Any]) -> set[str]:

@@ -13,6 +13,7 @@ import collections
 import copyreg
 import enum
 import operator
+import sys
 import types
 from collections.abc import Callable
 
@@ -55,7 +56,9 @@ def reducer_of(kind: type, importable: bool) -> Callable[[Any], Reduction] | Non
         return None if importable else _member
     if _defines(kind, _HOOKS):
         return None if importable else _by_its_own_words
-    special = _answers_for_anything(kind) or (not importable and issubclass(kind, _CONTAINERS))
+    special = _answers_for_anything(kind)
+    if not importable:
+        special |= issubclass(kind, _CONTAINERS) or (_defines(kind, {"__new__"}) and not issubclass(kind, _VALUES))
     if special and _made_of_builtins(kind) and not _defines(kind, _STATE_HOOKS | _ARGUMENT_HOOKS):
         return _by_its_class
     if _is_plain(kind):
@@ -191,9 +194,16 @@ def _by_its_own_words(obj: Any) -> Reduction:
     The reader has no such global yet; it gets the object and with it the name.
     """
     reduced = obj.__reduce_ex__(5)
-    if not isinstance(reduced, str) or not _made_of_builtins(type(obj)):
-        return reduced
-    return _by_its_class(obj)
+    by_name = isinstance(reduced, str) and not _found(getattr(obj, "__module__", None), reduced, obj)
+    return _by_its_class(obj) if by_name and _made_of_builtins(type(obj)) else reduced
+
+
+def _found(module: object, name: str, obj: object) -> bool:
+    """Whether a library has an object under a name."""
+    found: Any = sys.modules.get(module) if isinstance(module, str) and module != "__main__" else None
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return found is obj
 
 
 def _member(member: Any) -> Reduction:

@@ -141,6 +141,7 @@ class _Walk:
         self.imports: set[str] = set()
         self.warnings: list[str] = []
         self.lazy_annotations = False
+        self.main_modules: set[str] = set()  # names under which the cell itself imports __main__
         self.any_name = False  # an unknown ``import *`` may bind any name
         self._guarded: set[str] = set()  # read where a NameError is caught
 
@@ -305,11 +306,16 @@ class _Walk:
     def on_Import(self, node: ast.Import, assigned: Assigned) -> Assigned:
         for alias in node.names:
             self.imports.add(alias.name)
+            if alias.name == "__main__":
+                self.main_modules.add(alias.asname or alias.name)
             assigned = self.store(alias.asname or alias.name.partition(".")[0], assigned)
         return assigned
 
     def on_ImportFrom(self, node: ast.ImportFrom, assigned: Assigned) -> Assigned:
         self.imports.add(node.module or "")
+        if node.module == "__main__":
+            for alias in node.names:
+                self.read(alias.name, assigned)
         for alias in node.names:
             if (submodule := f"{node.module}.{alias.name}") in sys.modules:
                 self.imports.add(submodule)
@@ -395,7 +401,10 @@ class _Walk:
             if name != own:
                 self.read(name, assigned)
         self.imports.update(code_imports(code))
+        through_main = "__main__" in self.imports or bool(self.windows)
         for part in ast.walk(node):
+            if through_main:
+                self._read_through_main(part, assigned)
             if isinstance(part, ast.Attribute):
                 self.attributes.add(part.attr)
             elif isinstance(part, ast.Global):
@@ -404,6 +413,14 @@ class _Walk:
                 self.call(part, assigned)
             elif isinstance(part, ast.Try) and any(map(_catches_name_error, part.handlers)):
                 self._guarded |= {each.id for each in ast.walk(part) if isinstance(each, ast.Name)}
+
+    def _read_through_main(self, part: ast.AST, assigned: Assigned) -> None:
+        """What a function reads of the module ``__main__``."""
+        if isinstance(part, ast.Attribute) and part.attr in self.known and isinstance(part.value, ast.Name):
+            self.read(part.attr, assigned)
+        elif isinstance(part, ast.ImportFrom) and part.module == "__main__":
+            for alias in part.names:
+                self.read(alias.name, assigned)
 
     def annotation(self, node: ast.expr, assigned: Assigned) -> None:
         """An annotation: an expression, or text that typing may evaluate later."""
@@ -439,7 +456,9 @@ class _Walk:
 
     def _is_window(self, node: ast.expr, assigned: Assigned) -> bool:
         """Whether an expression is the session's ``__main__``, or its globals."""
-        return isinstance(node, ast.Name) and node.id in self.windows and assigned is not None and node.id not in assigned
+        if not isinstance(node, ast.Name) or assigned is None:
+            return False
+        return node.id in self.main_modules or (node.id in self.windows and node.id not in assigned)
 
     def warn_of(self, node: ast.expr, words: str) -> None:
         self.warnings.append(f"line {node.lineno}: {words} may read names that cannot be seen; add them with --with")

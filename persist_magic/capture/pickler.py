@@ -422,8 +422,8 @@ class Reducer:
             if name in self.namespace and name not in self.emitted:
                 self.emitted[name] = asker
                 needed[name] = self.namespace[name]
-        if any(getattr(value, "__dict__", None) is self.namespace for value in needed.values()):
-            # through the module __main__ the function reaches globals as attributes
+        windows = [value for value in needed.values() if getattr(value, "__dict__", None) is self.namespace]
+        if windows or "__main__" in code_imports(function.__code__):  # it may read globals as attributes of the module
             for name in function.__code__.co_names:
                 if name in self.namespace and name not in self.emitted:
                     self.emitted[name] = asker
@@ -524,7 +524,7 @@ class Reducer:
         for name in [n for n in attributes if n in cls.__members__ or n in _ENUM_MACHINERY]:
             del attributes[name]
         names = cls.__name__, cls.__module__, cls.__qualname__
-        boundary = getattr(cls, "_boundary_", None)
+        boundary = cls._boundary_ if sys.version_info >= (3, 11) and issubclass(cls, enum.Flag) else None
         return restore.make_enum, (type(cls), cls.__bases__, names, members, boundary, self._number(cls))
 
     # ---- the rest
@@ -606,7 +606,9 @@ class PythonPickler(_StockPickler):  # type: ignore[misc]
     def __init__(self, file: Any, reducer: Reducer, buffer_callback: Any) -> None:
         super().__init__(file, 5, buffer_callback=buffer_callback)
         self.reducer = reducer
-        self.reducer_override = reducer.reduce
+
+    def reducer_override(self, obj: Any) -> Any:
+        return self.reducer.reduce(obj)
 
 
 class DeepPickler(PythonPickler):

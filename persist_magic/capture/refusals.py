@@ -46,6 +46,7 @@ _WHY = {
     ("_asyncio", "Task"): _FUTURE,
     ("sqlite3", "Connection"): _CONNECTION,
     ("sqlite3", "Cursor"): _CONNECTION,
+    ("ipywidgets.widgets.widget", "Widget"): "a widget, whose other half is in the browser; make it inside the cell",
     ("ctypes", "CDLL"): _LIBRARY,
     ("_ctypes", "CFuncPtr"): _LIBRARY,
     ("_ctypes", "_Pointer"): "a pointer into this process; make it inside the cell",
