@@ -266,7 +266,7 @@ def _with_snapshot(captured: Capture, folder: str) -> Capture:
 
 def _spec(name: str, source: Source, backend: str, captured: Capture, snapshot: bool, environment: Sequence[str]) -> JobSpec:
     from .capture.environment import record
-    from .capture.modules import roots
+    from .capture.modules import with_roots
 
     world = record(environment)
     return JobSpec(
@@ -284,8 +284,7 @@ def _spec(name: str, source: Source, backend: str, captured: Capture, snapshot: 
         executable=world.executable,
         dill=world.dill,
         cwd=world.cwd,
-        # a module may have been imported before the session changed its directory
-        sys_path=tuple(dict.fromkeys((*world.sys_path, *roots(captured.modules)))),
+        sys_path=with_roots(world.sys_path, world.cwd, captured.modules),
         environment=world.variables,
         extensions=source.extensions,
         user=world.user,
@@ -336,10 +335,12 @@ def _differences(spec: JobSpec, captured: Capture) -> Iterator[str]:
                 yield f"{name} changed ({what[0]} → {what[1]})"
             else:  # large data has a digest that also depends on what stands before it, and on the order of sets
                 yield f"{name} {'may have' if after.digest.startswith('~') else ''} changed".replace("  ", " ")
-    files = {each.name: each.digest for each in spec.modules}
-    for module in captured.modules:
-        if files.get(module.name, module.digest) != module.digest:
-            yield f"module {module.name} was edited"
+    before_files, files = ({each.name: each.digest for each in modules} for modules in (spec.modules, captured.modules))
+    for name in sorted(before_files.keys() | files.keys()):
+        if name not in before_files or name not in files:
+            yield f"module {name} is {'new' if name in files else 'no longer imported'}"
+        elif before_files[name] != files[name]:
+            yield f"module {name} was edited"
 
 
 # ---------------------------------------------------------------- finding

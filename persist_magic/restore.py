@@ -136,7 +136,7 @@ def new_type(name: str, supertype: Any, module: str) -> Any:
 def make_context_variable(name: str, value: tuple[Any, ...], default: tuple[Any, ...]) -> Any:
     """A context variable; the value and the default are given as tuples of one, or empty if there is none."""
     variable: ContextVar[Any] = ContextVar(name, default=default[0]) if default else ContextVar(name)
-    if value and value != default:
+    if value and not (default and value[0] is default[0]):
         variable.set(value[0])
     return variable
 
@@ -412,8 +412,9 @@ def set_class(cls: type, state: tuple[dict[str, Any], list[type], list[Any], dic
     if cls not in _unfinished:  # the session's own class came back: it stays as it is
         return
     _unfinished.discard(cls)
+    put: Any = type(cls).__setattr__ if type(cls).__module__ == "_ctypes" else type.__setattr__
     for name, value in attributes.items():
-        type.__setattr__(cls, name, value)
+        put(cls, name, value)
     register = getattr(cls, "register", None)
     for each in registered:
         if register is not None:

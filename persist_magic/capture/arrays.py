@@ -8,11 +8,13 @@ Neither library is imported here: arrays exist only where the session has import
 
 from __future__ import annotations
 
+import os
 import pickle
 import sys
 from collections.abc import Callable, Collection, Iterator
 
 from .. import restore
+from ..digests import Checksum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,35 +46,65 @@ class Arrays:
 
     def __init__(self, wanted: Collection[int], spill: Any, current: Callable[[], str]) -> None:
         self._wanted, self._spill, self._current = wanted, spill, current
-        self._behind: dict[int, Any] = {}  # id of the array that owns the memory -> the array that was written for all of it
+        self._memory: dict[int, Any] = {}  # id of the array that owns memory -> the contiguous array that was written for it
+        self._names: dict[int, str] = {}  # by the same id: the name under which all of it was written
         self._copied: dict[int, list[tuple[int, int, str]]] = {}  # by the same id: views written as copies
         self._storages: dict[int, Any] = {}  # address of a tensor's storage -> the array that stands for it
-        self._names: dict[int, str] = {}  # by the same id: the name under which all of it was written
+        self._files: dict[str, str] = {}  # a file that is mapped -> the name that holds it
 
     def reduce(self, array: Any) -> Any:
         """Reduce an exact ``numpy.ndarray``."""
+        if type(array.base) is sys.modules["numpy"].memmap:
+            return self.reduce_map(array)
         owner = _owner(array)
-        whole = owner is array or (array.nbytes == owner.nbytes and _is_contiguous(array))
-        written = self._behind.get(id(owner))
-        if written is None and whole:
-            self._behind[id(owner)], self._names[id(owner)] = array, self._current()
-            written = array
-        elif written is None and (id(owner) in self._wanted or owner.nbytes <= _WORTH * array.nbytes):
-            written = self._behind[id(owner)] = owner
-        if written is array:
+        if array.dtype.hasobject or not array.nbytes or not _is_plain(array.dtype):
+            self.note(array)
             return self._written(array)
-        if written is not None and not array.dtype.hasobject and array.nbytes:
-            return restore.array_view, (
-                written,
-                _address(array) - _address(written),
-                array.dtype,
-                array.shape,
-                array.strides,
-                array.flags.writeable,
-            )
-        if array.nbytes:
-            self._copied.setdefault(id(owner), []).append((*_bounds(array), self._current()))
+        memory = self._memory.get(id(owner))
+        if memory is None:
+            memory = self._take_memory(array, owner)
+        if memory is array:
+            return self._written(array)
+        if memory is not None:
+            place = _address(array) - _address(memory), array.dtype, array.shape, array.strides, array.flags.writeable
+            return restore.array_view, (memory, *place)
+        self.note(array)
         return self._written(array)
+
+    def _take_memory(self, array: Any, owner: Any) -> Any:
+        """Choose the contiguous array that is to stand for the memory of `owner`, or None if it is not worth its size."""
+        memory = None
+        if _is_contiguous(array) and array.nbytes == owner.nbytes:
+            memory = array
+        elif array is owner or id(owner) in self._wanted or owner.nbytes <= _WORTH * array.nbytes:
+            memory = _as_contiguous(owner)
+        if memory is not None:
+            self._memory[id(owner)], self._names[id(owner)] = memory, self._current()
+        return memory
+
+    def note(self, array: Any) -> None:
+        """Keep in mind that an array is written with data of its own."""
+        owner = _owner(array)
+        if owner is array:
+            self._names.setdefault(id(owner), self._current())
+        elif array.nbytes:
+            self._copied.setdefault(id(owner), []).append((*_bounds(array), self._current()))
+
+    def reduce_map(self, array: Any) -> Any:
+        """A file that numpy maps is mapped again: what is written to it is to reach the file, and it may be huge."""
+        numpy: Any = sys.modules["numpy"]
+        whole = array
+        while type(whole.base) is numpy.memmap:
+            whole = whole.base
+        if whole.filename is None or whole.mode == "c":  # in memory, or with changes that only this process has
+            return restore.given, (numpy.array(array),)
+        if whole is not array:
+            offset = _address(array) - _address(whole)
+            return restore.array_view, (whole, offset, array.dtype, array.shape, array.strides, array.flags.writeable)
+        self._files.setdefault(os.fspath(whole.filename), self._current())
+        mode = "r" if whole.mode == "r" else "r+"
+        order = "C" if whole.flags.c_contiguous else "F"
+        return restore.map_array, (os.path.abspath(whole.filename), whole.dtype, mode, whole.offset, whole.shape, order)
 
     def reduce_tensor(self, tensor: Any) -> Any:
         """Reduce an exact ``torch.Tensor`` in the processor's memory: a window on its storage, which goes as an array."""
@@ -112,7 +144,7 @@ class Arrays:
         return restore.array_on_buffer, (pickle.PickleBuffer(buffer), array.dtype, array.shape, order)
 
     def remarks(self) -> list[str]:
-        """Return in words which names share memory here and will not in the job."""
+        """Return in words which names share memory here and will not in the job, and which are files."""
         found: list[str] = []
         for key, copies in self._copied.items():
             names = [name for _, _, name in copies] + ([self._names[key]] if key in self._names else [])
@@ -124,20 +156,66 @@ class Arrays:
             if overlap and len(names) > 1:
                 shown = ", ".join(dict.fromkeys(names))
                 found.append(f"{shown}: arrays in it are views of the same data; in the job each has a copy of its own")
+        found += [f"{name} maps {path}: the job maps the file as it is then" for path, name in self._files.items()]
         return found
+
+
+class CanonicalArrays(Arrays):
+    """Arrays for digests: by what is in them, however they lie in memory.
+
+    Parameters
+    ----------
+    checksum_of : callable
+        Takes the memory of a contiguous array; returns the checksum under which it was written, or None.
+    """
+
+    def __init__(self, checksum_of: Callable[[memoryview], str | None]) -> None:
+        super().__init__((), None, str)
+        self._checksum_of = checksum_of
+
+    def reduce(self, array: Any) -> Any:
+        if array.dtype.hasobject:
+            return restore.given, ((array.dtype, array.shape, array.ravel().tolist()),)
+        if not _is_plain(array.dtype):
+            return NotImplemented
+        return restore.given, ((array.dtype, array.shape, self._content(array)),)
+
+    def _content(self, array: Any) -> tuple[str, str]:
+        contiguous = array if array.flags.c_contiguous else array.T
+        if array.nbytes >= SMALL_BUFFER and _is_contiguous(array):
+            known = self._checksum_of(memoryview(_bytes_of(contiguous)))
+            if known is not None:
+                return known, "C" if contiguous is array else "F"
+        check = Checksum()
+        for piece in _pieces(array):
+            check.update(piece)
+        return check.value(), "elements"
 
 
 def _owner(array: Any) -> Any:
     """The array whose memory a view shows."""
     kind = type(array)
-    while type(base := array.base) is kind:
+    while True:
+        base = array.base
+        if type(base).__name__ == "DummyArray":  # what numpy.lib.stride_tricks puts between
+            base = base.base
+        if type(base) is not kind:
+            return array
         array = base
-    return array
 
 
 def _is_contiguous(array: Any) -> bool:
     flags = array.flags
     return bool(flags.c_contiguous or flags.f_contiguous)
+
+
+def _as_contiguous(array: Any) -> Any:
+    """An array's memory as a contiguous array, if its axes can be ordered so; else None."""
+    if _is_contiguous(array):
+        return array
+    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    ordered = array.transpose(order)
+    return ordered if ordered.flags.c_contiguous else None
 
 
 def _is_plain(dtype: Any) -> bool:

@@ -11,12 +11,15 @@ import io
 import pickle
 import types
 
-from .arrays import SMALL_BUFFER
+from ..digests import checksum
 from .pickler import ATOMS, PythonPickler, Reducer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, TypeAlias
+
+    ChecksumOf: TypeAlias = Callable[[memoryview], str | None]
 
 SMALL_CANONICAL, LARGEST_CANONICAL = 1 << 14, 1 << 17
 """Up to so many bytes an object is pickled once more for its digest, by the slow Python pickler, to be independent of the
@@ -38,9 +41,11 @@ class _CanonicalPickler(PythonPickler):
 
     dispatch = PythonPickler.dispatch.copy()
 
-    def __init__(self, file: Any, reducer: Reducer, budget: list[int], inside: frozenset[int] = frozenset()) -> None:
-        super().__init__(file, reducer, lambda buffer: buffer.raw().nbytes < SMALL_BUFFER)
-        self._budget, self._inside = budget, inside
+    def __init__(
+        self, file: Any, reducer: Reducer, checksum_of: ChecksumOf, budget: list[int], inside: frozenset[int]
+    ) -> None:
+        super().__init__(file, reducer, None)
+        self._checksum_of, self._budget, self._inside = checksum_of, budget, inside
 
     def reducer_override(self, obj: Any) -> Any:
         return super().reducer_override(_without_sets(obj) if type(obj) is types.CodeType else obj)
@@ -61,11 +66,17 @@ class _CanonicalPickler(PythonPickler):
         if self._budget[0] < 0:
             raise TooComplex
         inside = self._inside | {id(obj)}
-        parts = sorted(_canonical(element, self.reducer, self._budget, inside) for element in obj)
+        parts = sorted(_canonical(element, self.reducer, self._checksum_of, self._budget, inside) for element in obj)
         self.save((type(obj).__name__, parts))
+
+    def _save_buffer(self, buffer: pickle.PickleBuffer) -> None:
+        """A buffer as the checksum under which it was written."""
+        raw = buffer.raw()
+        self.save(self._checksum_of(raw) or checksum(raw))
 
     dispatch[set] = _save_set
     dispatch[frozenset] = _save_set
+    dispatch[pickle.PickleBuffer] = _save_buffer
 
 
 def may_hold_sets(stream: bytes) -> bool:
@@ -84,18 +95,23 @@ def _without_sets(code: types.CodeType) -> types.CodeType:
     return code.replace(co_consts=tuple(constants))
 
 
-def canonical_bytes(obj: Any, reducer: Reducer) -> bytes:
+def canonical_bytes(obj: Any, reducer: Reducer, checksum_of: ChecksumOf) -> bytes:
     """Return bytes that are equal in every session for an equal object.
+
+    Parameters
+    ----------
+    checksum_of : callable
+        Takes the memory of a large buffer; returns the checksum under which it was written, or None.
 
     Raises
     ------
     TooComplex
         If sets hold objects that hold sets, so that there would be no end to it.
     """
-    return _canonical(obj, reducer, [_MOST_SET_OBJECTS], frozenset())
+    return _canonical(obj, reducer, checksum_of, [_MOST_SET_OBJECTS], frozenset())
 
 
-def _canonical(obj: Any, reducer: Reducer, budget: list[int], inside: frozenset[int]) -> bytes:
+def _canonical(obj: Any, reducer: Reducer, checksum_of: ChecksumOf, budget: list[int], inside: frozenset[int]) -> bytes:
     file = io.BytesIO()
-    _CanonicalPickler(file, reducer, budget, inside).dump(obj)
+    _CanonicalPickler(file, reducer, checksum_of, budget, inside).dump(obj)
     return file.getvalue()

@@ -80,9 +80,14 @@ def _answers_for_anything(kind: type) -> bool:
 
 def _made_of_builtins(kind: type) -> bool:
     """Whether all of an instance is its attributes, its slots and the value of a builtin class."""
-    heap = 1 << 9  # Py_TPFLAGS_HEAPTYPE
     known = object, collections.OrderedDict, collections.defaultdict, *_CONTAINERS, *_VALUES
-    return all(each.__flags__ & heap or each in known for each in kind.__mro__)
+    return all(each in known or _made_in_python(each) for each in kind.__mro__)
+
+
+def _made_in_python(kind: type) -> bool:
+    heap, immutable = 1 << 9, 1 << 8  # Py_TPFLAGS_HEAPTYPE, Py_TPFLAGS_IMMUTABLETYPE
+    made_in_c = kind.__flags__ & immutable or isinstance(vars(kind).get("__new__"), types.BuiltinMethodType)
+    return bool(kind.__flags__ & heap) and not made_in_c
 
 
 def _static(kind: type, name: str) -> Any:
@@ -117,12 +122,10 @@ def _state(obj: Any, kind: type) -> tuple[dict[str, Any], dict[str, Any]] | None
 
 def _is_plain(kind: type) -> bool:
     """Whether an instance is its ``__dict__``, and nothing says otherwise."""
-    heap = 1 << 9  # Py_TPFLAGS_HEAPTYPE
     classes = kind.__mro__[:-1]
     return (
         bool(classes)
-        and all(each.__flags__ & heap and "__slots__" not in vars(each) for each in classes)
-        and not any(isinstance(vars(each).get("__new__"), types.BuiltinMethodType) for each in classes)  # made in C
+        and all(_made_in_python(each) and "__slots__" not in vars(each) for each in classes)
         and isinstance(_static(kind, "__dict__"), types.GetSetDescriptorType)
         and not _defines(kind, _HOOKS | _STATE_HOOKS | _ARGUMENT_HOOKS | {"__getattribute__", "__getattr__", "__class__"})
     )

@@ -133,9 +133,12 @@ def _struct(struct: Any) -> Reduction:
 
 def _context_variable(variable: Any) -> Reduction:
     contextvars: Any = sys.modules["contextvars"]
-    missing = object()
-    value, default = variable.get(missing), contextvars.Context().run(variable.get, missing)
-    state = tuple(() if each is missing else (each,) for each in (value, default))
+    state: list[tuple[Any, ...]] = []
+    for context in (contextvars.copy_context(), contextvars.Context()):  # its value, its default
+        try:
+            state.append((context.run(variable.get),))
+        except LookupError:
+            state.append(())
     return restore.make_context_variable, (variable.name, *state)
 
 

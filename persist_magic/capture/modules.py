@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ast
 import functools
+import importlib.machinery
 import importlib.util
+import marshal
 import os
 import shutil
 import sys
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..digests import text_digest
 from ..store import LocalModule
@@ -69,21 +71,28 @@ def _file_of(name: str) -> str | None:
     if isinstance(file, str) and file not in ("built-in", "frozen", "namespace"):
         path = os.path.abspath(file)
         return path if _is_local_file(path) else None
-    folders = list(getattr(spec, "submodule_search_locations", None) or ())
-    return "" if folders and all(_is_local_file(os.path.abspath(folder)) for folder in folders) else None
+    folders = _folders(spec)
+    return "" if folders and all(map(_is_local_file, folders)) else None
+
+
+def _folders(spec: Any) -> list[str]:
+    """The folders of a package."""
+    return [os.path.abspath(folder) for folder in getattr(spec, "submodule_search_locations", None) or ()]
 
 
 def _find_spec(name: str) -> Any:
-    """The spec of a module that is not loaded, without importing its parents."""
+    """The spec of a module, without importing its parents."""
+    if name in sys.modules:
+        return sys.modules[name].__spec__
     parent = name.rpartition(".")[0]
-    return importlib.util.find_spec(name) if not parent or parent in sys.modules else None
+    if not parent:
+        return importlib.util.find_spec(name)
+    folders = _folders(_find_spec(parent))
+    return importlib.machinery.PathFinder.find_spec(name, folders) if folders else None
 
 
 def local_modules(names: Iterable[str]) -> list[LocalModule]:
-    """Return the local ones among modules, with all local ones that these import in turn.
-
-    Of a module that is loaded what it imports is read off its globals, else off its source.
-    """
+    """Return the local ones among modules, with all local ones that these import in turn, or hold something of."""
     found: dict[str, LocalModule] = {}
     seen: set[str] = set()
     waiting = sorted(names, reverse=True)
@@ -99,7 +108,9 @@ def local_modules(names: Iterable[str]) -> list[LocalModule]:
             waiting.append(parent)
         found[name] = LocalModule(name, path, _digest(path), _edited(name, path))
         module = sys.modules.get(name)
-        waiting += _used_by(module) if module is not None else _imported_in(path)
+        waiting += _used_by(module) if module is not None else ()
+        package = name if os.path.basename(path).startswith("__init__.") else parent
+        waiting += _imported_in(path, package)
     return [found[name] for name in sorted(found)]
 
 
@@ -111,17 +122,34 @@ def _used_by(module: types.ModuleType) -> Iterator[str]:
             yield value.__module__
 
 
-def _imported_in(path: str) -> Iterator[str]:
+def _imported_in(path: str, package: str) -> Sequence[str]:
+    """The modules that a source file imports, anywhere in it."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return _imports_of(path, package, found.st_mtime_ns, found.st_size) if path.endswith(".py") else ()
+
+
+@functools.lru_cache(maxsize=1024)
+def _imports_of(path: str, package: str, mtime: int, size: int) -> tuple[str, ...]:
     try:
         with open(path, "rb") as file:
             tree = ast.parse(file.read())
     except (OSError, SyntaxError, ValueError):
-        return
+        return ()
+    names: dict[str, None] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
+            names.update(dict.fromkeys(alias.name for alias in node.names))
+        elif isinstance(node, ast.ImportFrom):
+            home = node.module or ""
+            if node.level:  # relative to the package, or to one above it
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                home = ".".join(filter(None, (*above, node.module)))
+            names[home] = None
+            names.update(dict.fromkeys(f"{home}.{alias.name}" for alias in node.names if home))
+    return tuple(names)
 
 
 def _digest(path: str) -> str:
@@ -142,13 +170,16 @@ def _digest_of(path: str, mtime: int, size: int) -> str:
         return ""
 
 
-def roots(modules: Iterable[LocalModule]) -> list[str]:
-    """Return the folders in which the top-level ones among modules are found: they belong on the job's sys.path."""
-    found: dict[str, None] = {}
-    for each in modules:
-        for place in _places(each) if "." not in each.name else ():
-            found[os.path.dirname(place)] = None
-    return list(found)
+def with_roots(path: Sequence[str], cwd: str, modules: Iterable[LocalModule]) -> tuple[str, ...]:
+    """Return a sys.path on which the top-level ones among modules are found.
+
+    A session that has changed its directory since it imported one finds it no longer; the folder comes in the place that it
+    had, that of the session's directory.
+    """
+    places = [os.path.dirname(place) for each in modules if "." not in each.name for place in _places(each)]
+    missing = [place for place in dict.fromkeys(places) if place not in path]
+    at = path.index(cwd) if cwd in path else len(path)
+    return (*path[:at], *missing, *path[at:])
 
 
 def _places(module: LocalModule) -> list[str]:
@@ -157,9 +188,7 @@ def _places(module: LocalModule) -> list[str]:
         return [module.path]
     if module.path:
         return [os.path.dirname(module.path)]
-    loaded = sys.modules.get(module.name)
-    spec = loaded.__spec__ if loaded is not None else importlib.util.find_spec(module.name)
-    return [os.path.abspath(folder) for folder in getattr(spec, "submodule_search_locations", None) or ()]
+    return _folders(_find_spec(module.name))
 
 
 # ---------------------------------------------------------------- edited since they were imported
@@ -181,7 +210,10 @@ def _edited(name: str, path: str) -> bool:
         return False  # it was deleted: the job's own error will say so
     except (SyntaxError, ValueError):
         return True
-    return _functions_differ(module, path, code) or _constants_differ(module, tree) or _bytecode_is_older(module, path)
+    imported = _imported_code(module, path)
+    if imported is not None:
+        return _meaning(imported) != _meaning(code)
+    return _functions_differ(module, path, code) or _constants_differ(module, tree)
 
 
 @functools.cache
@@ -191,60 +223,74 @@ def _process_start() -> float:
     return float(psutil.Process().create_time())
 
 
+def _imported_code(module: types.ModuleType, path: str) -> types.CodeType | None:
+    """The code that the import ran, if the bytecode that it left is still there: that of an older version of the file."""
+    try:
+        with open(getattr(module, "__cached__", None) or "", "rb") as file:
+            data = file.read()
+        source = os.stat(path)
+        # PEP 552: magic number, flags (0: checked by time), then the source's time and size, 32 bits each
+        stamp = int.from_bytes(data[8:12], "little"), int.from_bytes(data[12:16], "little")
+        current = int(source.st_mtime) & 0xFFFFFFFF, source.st_size & 0xFFFFFFFF
+        if data[:4] != importlib.util.MAGIC_NUMBER or any(data[4:8]) or stamp == current:
+            return None  # another process may have imported the present version
+        code = marshal.loads(data[16:])
+    except (OSError, ValueError, EOFError, TypeError):
+        return None
+    return code if isinstance(code, types.CodeType) else None
+
+
+def _meaning(code: types.CodeType) -> tuple[Any, ...]:
+    """What code does: without docstrings and the lines that it stands on."""
+    constants: list[Any] = []
+    for index, constant in enumerate(code.co_consts):
+        if isinstance(constant, types.CodeType):
+            constants.append(_meaning(constant))
+        elif index or not isinstance(constant, str):  # the first string is the docstring
+            constants.append((type(constant), repr(constant)))
+    return code.co_name, code.co_code, code.co_names, code.co_varnames, code.co_freevars, tuple(constants)
+
+
 def _functions_differ(module: types.ModuleType, path: str, code: types.CodeType) -> bool:
-    written = dict(_codes(code, ""))
-    return any(written.get(name) != function.__code__ for name, function in _functions(vars(module), module.__name__, path))
+    """Whether the module has a function that the file does not have."""
+    written = {_meaning(each) for each in _nested(code)}
+    return any(_meaning(each.__code__) not in written for each in _functions(vars(module), module.__name__, path))
 
 
-def _codes(code: types.CodeType, prefix: str) -> Iterator[tuple[str, types.CodeType]]:
-    """Code objects of functions and of classes' methods, by qualified name."""
+def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            yield prefix + constant.co_name, constant
-            yield from _codes(constant, f"{prefix}{constant.co_name}.")
+            yield constant
+            yield from _nested(constant)
 
 
-def _functions(members: Any, home: str, path: str) -> Iterator[tuple[str, types.FunctionType]]:
+def _functions(members: Any, home: str, path: str) -> Iterator[types.FunctionType]:
     """The functions among members that were compiled from the module's file, those of classes included."""
     for value in list(members.values()):
-        function = getattr(value, "__func__", None) if isinstance(value, (staticmethod, classmethod)) else value
-        function = function.fget if isinstance(function, property) else function
-        if isinstance(function, types.FunctionType):
-            simple = "<" not in function.__qualname__
-            if simple and function.__module__ == home and os.path.abspath(function.__code__.co_filename) == path:
-                yield function.__qualname__, function
-        elif type(value) is type and value.__module__ == home:
+        parts = (value.fget, value.fset, value.fdel) if isinstance(value, property) else (getattr(value, "__func__", value),)
+        for function in parts:
+            if isinstance(function, types.FunctionType) and os.path.abspath(function.__code__.co_filename) == path:
+                yield function
+        if type(value) is type and value.__module__ == home:
             yield from _functions(vars(value), home, path)
 
 
 def _constants_differ(module: types.ModuleType, tree: ast.Module) -> bool:
-    """Whether a top-level ``NAME = literal`` says something else than the module has."""
+    """Whether a top-level ``NAME = literal`` says something else than the module has.
+
+    Only of names that the file binds once, so that no run of it gives them another value.
+    """
+    bound = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)]
+    bound += [name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names]
     for node in tree.body:
-        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
-            try:
-                value = ast.literal_eval(node.value)
-            except ValueError:
-                continue
-            name = node.targets[0].id
-            if name not in vars(module) or repr(vars(module)[name]) != repr(value):
-                return True
+        if not (
+            isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Constant)
+        ):
+            continue
+        name = node.targets[0].id
+        if bound.count(name) == 1 and (name not in vars(module) or repr(vars(module)[name]) != repr(node.value.value)):
+            return True
     return False
-
-
-def _bytecode_is_older(module: types.ModuleType, path: str) -> bool:
-    """Whether the cached bytecode that the last import left is of an older version of the file."""
-    cached = getattr(module, "__cached__", None)
-    try:
-        with open(cached or "", "rb") as file:
-            header = file.read(16)
-        source = os.stat(path)
-    except OSError:
-        return False
-    # PEP 552: magic number, flags (0: checked by time), then the source's time and size, 32 bits each
-    if len(header) < 16 or int.from_bytes(header[4:8], "little"):
-        return False
-    stamp = int.from_bytes(header[8:12], "little"), int.from_bytes(header[12:16], "little")
-    return stamp != (int(source.st_mtime) & 0xFFFFFFFF, source.st_size & 0xFFFFFFFF)
 
 
 # ---------------------------------------------------------------- snapshots

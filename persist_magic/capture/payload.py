@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from .. import restore
 from ..digests import Checksum, new_digest
 from ..store import Payload, create_file, sync_file, write_all
-from .arrays import SMALL_BUFFER
+from .arrays import SMALL_BUFFER, CanonicalArrays
 from .canonical import LARGEST_CANONICAL, SMALL_CANONICAL, canonical_bytes, may_hold_sets
 from .pickler import CPickler, DeepPickler, Reducer, StandIn
 
@@ -156,6 +156,11 @@ class BufferFile:
         if place is None:
             place = self._places[key] = self._write((raw,))
         return place
+
+    def checksum_of(self, raw: memoryview) -> str | None:
+        """Return the checksum under which a buffer was written, or None if it was not."""
+        place = self._places.get((_address(raw) or 0, raw.nbytes))
+        return place[2] if place is not None else None
 
     def spill(self, size: int, pieces: Iterable[memoryview]) -> mmap.mmap:
         """Write a buffer that does not exist as a whole; return memory that `place` will know for it.
@@ -333,16 +338,18 @@ class PayloadWriter:
         digest = stream.part_digest
         large = stream.part_size > SMALL_CANONICAL
         if not large or (stream.part_size <= LARGEST_CANONICAL and may_hold_sets(b"".join(stream.part))):
-            reducer = Reducer(self.reducer.namespace)
+            known = self._buffers.checksum_of
+            reducer = Reducer(self.reducer.namespace, arrays=CanonicalArrays(known))
             reducer.emitted = emitted
             try:
-                canonical = canonical_bytes(obj, reducer)
+                canonical = canonical_bytes(obj, reducer, known)
             except Exception:  # noqa: BLE001  too complex, or of an object that will not be pickled twice
                 large = True
             else:
                 large, digest = False, new_digest()
                 digest.update(canonical)
-        digest.update(self._part_buffers.digest())
+        if large:
+            digest.update(self._part_buffers.digest())
         return f"{'~' if large else ''}{digest.hexdigest()}"
 
     def close(self) -> Payload:

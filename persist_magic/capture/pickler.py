@@ -140,6 +140,18 @@ def asked_by(function: types.FunctionType, namespace: dict[str, Any], askers: di
     return f"{function.__qualname__}(){_ARROW}{parent}" if parent else f"{function.__qualname__}()"
 
 
+def _made_of(member: Any, data_type: type) -> Any:
+    """What a member of an enumeration is made of: its value, or the arguments of its data type."""
+    if data_type in (int, str, float, bytes):
+        return instances.plain(member, data_type)
+    value = member._value_
+    if type(value) is data_type and data_type is not object and not isinstance(value, tuple):
+        reduced = value.__reduce_ex__(2)
+        if isinstance(reduced, tuple) and reduced[0] is data_type and len(reduced) == 2:
+            return reduced[1]
+    return value
+
+
 def _attributes_of_members(cls: Any) -> dict[str, dict[str, Any]]:
     """What the members of an enumeration carry besides name and value; they may refer to each other."""
     machinery = {"_value_", "_name_", "__objclass__", "_sort_order_", "_inverted_"}
@@ -189,6 +201,8 @@ class Reducer:
         The session's globals; every reference to it means the reader's ``__main__``.
     wanted, spill
         See `Arrays`.
+    arrays : Arrays, optional
+        What reduces arrays, in place of the one that is made of `wanted` and `spill`.
 
     Attributes
     ----------
@@ -200,7 +214,9 @@ class Reducer:
         Globals in the stream, and who asked for each: "select() ← cell".
     """
 
-    def __init__(self, namespace: dict[str, Any], wanted: Collection[int] = (), spill: Any = None) -> None:
+    def __init__(
+        self, namespace: dict[str, Any], wanted: Collection[int] = (), spill: Any = None, arrays: Arrays | None = None
+    ) -> None:
         self.namespace = namespace
         self.current = ""
         self.emitted: dict[str, str] = {}
@@ -212,8 +228,7 @@ class Reducer:
         self.sources: dict[str, str] = {}
         self.has_code = False
         self._wanted = wanted
-        self._arrays = Arrays(wanted, spill, lambda: self.current)
-        self._files: dict[str, str] = {}  # what is opened anew by its path -> the name that holds it
+        self._arrays = arrays or Arrays(wanted, spill, lambda: self.current)
         self._scripts: dict[str, dict[str, None]] = {}  # file that %run executed -> its functions
         self._numbers: dict[type, int] = {}
         self._private_namespaces: dict[int, tuple[StandIn, set[str]]] = {}
@@ -241,8 +256,6 @@ class Reducer:
     def remarks(self) -> list[str]:
         """Return in words what will be different in the job."""
         remarks = self._arrays.remarks()
-        for path, name in self._files.items():
-            remarks.append(f"{name} maps {path}: the job maps the file as it is then")
         for path, functions in self._scripts.items():
             names = ", ".join(f"{each}()" for each in functions)
             remarks.append(f"{names} came from {path}, executed by %run: in the job, too, with that script's own globals")
@@ -270,7 +283,9 @@ class Reducer:
             types.CodeType: self._code,
         }
         if (numpy := sys.modules.get("numpy")) is not None and hasattr(numpy, "memmap"):
-            table |= {numpy.ndarray: self._arrays.reduce, numpy.memmap: self._memory_map}
+            table |= {numpy.ndarray: self._arrays.reduce, numpy.memmap: self._arrays.reduce_map}
+            if issubclass(kind, numpy.ndarray) and kind not in table:
+                return self._noted_array(library.reducer_of(kind))
         if (torch := sys.modules.get("torch")) is not None and hasattr(torch, "Tensor"):
             table[torch.Tensor] = self._arrays.reduce_tensor
         if kind in table:
@@ -467,7 +482,8 @@ class Reducer:
             return handler(cls) if handler is not None else NotImplemented
         self.has_code = True
         attributes = dict(cls.__dict__)
-        for annotation in (attributes.get("__annotations__") or {}).values():
+        annotations = attributes.get("__annotations__")
+        for annotation in annotations.values() if isinstance(annotations, dict) else ():
             if isinstance(annotation, str):
                 self._mention(annotation, f"{cls.__qualname__} ← {self.emitted.get(cls.__qualname__) or 'cell'}")
         if isinstance(cls, enum.EnumMeta):
@@ -501,6 +517,8 @@ class Reducer:
         for name in ("__slots__", "__orig_bases__", "_is_protocol"):
             if name in attributes:
                 namespace[name] = attributes[name]
+        if "__class__" in attributes:  # could not be set later: it would be the class's own class
+            namespace["__class__"] = attributes.pop("__class__")
         if _ctypes_example(type(cls)) is not None:  # their metaclass makes the fields
             fields = [name for name, *_ in attributes.get("_fields_", ())]
             for name in fields:
@@ -519,8 +537,7 @@ class Reducer:
         data_type = cls._member_type_
         members = []
         for name, member in cls.__members__.items():
-            raw = instances.plain(member, data_type) if data_type in (int, str, float, bytes) else member._value_
-            members.append((name, raw, member._value_))
+            members.append((name, _made_of(member, data_type), member._value_))
         for name in [n for n in attributes if n in cls.__members__ or n in _ENUM_MACHINERY]:
             del attributes[name]
         names = cls.__name__, cls.__module__, cls.__qualname__
@@ -544,28 +561,21 @@ class Reducer:
         state = {k: v for k, v in module.__dict__.items() if k not in ("__builtins__", "__loader__", "__spec__")}
         return restore.make_module, (name, known), state, None, None, restore.set_module
 
+    def _noted_array(self, reducer: Callable[[Any], Reduction] | None) -> Callable[[Any], Reduction]:
+        """A subclass of numpy's array is written with data of its own."""
+
+        def reduce(array: Any) -> Reduction:
+            self._arrays.note(array)
+            return NotImplemented if reducer is None else reducer(array)
+
+        return reduce
+
     def _stream(self, stream: Any) -> Reduction:
         for name in _STREAMS:
             if stream is getattr(sys, name, None):
                 return restore.standard_stream, (name,)
         refuse = self._refusal(type(stream))
         return refuse(stream) if refuse is not None else NotImplemented
-
-    def _memory_map(self, array: Any) -> Reduction:
-        """A file that numpy maps is mapped again: what is written to it is to reach the file, and it may be huge."""
-        numpy: Any = sys.modules["numpy"]
-        whole = array
-        while type(whole.base) is numpy.memmap:
-            whole = whole.base
-        if whole.filename is None or whole.mode == "c":  # in memory, or with changes that only this process has
-            return restore.given, (numpy.asarray(array),)
-        if whole is not array:
-            offset = array.__array_interface__["data"][0] - whole.__array_interface__["data"][0]
-            return restore.array_view, (whole, offset, array.dtype, array.shape, array.strides, array.flags.writeable)
-        self._files.setdefault(os.fspath(whole.filename), self.current)
-        mode = "r" if whole.mode == "r" else "r+"
-        order = "C" if whole.flags.c_contiguous else "F"
-        return restore.map_array, (os.path.abspath(whole.filename), whole.dtype, mode, whole.offset, whole.shape, order)
 
 
 class CPickler(pickle.Pickler):
