@@ -1,8 +1,16 @@
 """A session to define things in, and jobs of it that have ended."""
 
+import sys
 import textwrap
 
 import pytest
+
+from persist_magic.status import JobState
+
+from ..conftest import wait_until
+from ..test_magics import shell  # noqa: F401  a real shell, as the magics' own tests have it
+
+QUEUED = ["--slots", "1"]
 
 
 @pytest.fixture
@@ -13,7 +21,7 @@ def session(session):
         exec(compile(textwrap.dedent(code), "<an earlier cell>", "exec", dont_inherit=True), session.namespace)
         return session.namespace
 
-    execute.persist = session.persist
+    execute.persist, execute.submit = session.persist, session.submit
     return execute
 
 
@@ -27,3 +35,32 @@ def run(session):
         return job
 
     return submit_and_wait
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """The directory in which the session stands, for modules of its own; those that a test imports are forgotten afterwards."""
+    place = tmp_path / "my 'project'"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    known = set(sys.modules)
+    yield place
+    for name in set(sys.modules) - known:
+        module = sys.modules[name]
+        if any(
+            str(tmp_path) in place for place in (getattr(module, "__file__", None) or "", *getattr(module, "__path__", ()))
+        ):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def gate(session, tmp_path):
+    """A job that holds the only slot until ``gate()`` is called: what is submitted with `QUEUED` meanwhile waits behind it."""
+    marker = tmp_path / "the gate is open"
+    job = session.persist(
+        "gate", f"import os, time\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)", options=QUEUED
+    )
+    wait_until(lambda: job.status().state is JobState.RUNNING, "the gate")
+    return marker.touch
