@@ -511,8 +511,8 @@ class PayloadReader:
         VersionSkew
             If loading fails and packages have other versions than when it was written.
         """
-        skew = self._package_skew()
         with self._file as file:
+            skew = self._package_skew()
             file.seek(self._payload.offset)
             load = pickle.Unpickler(file, buffers=self._buffers).load
             token = _trackers.set(self._payload.trackers)

@@ -145,7 +145,7 @@ def capture(
     for name in sorted(wanted.keys() - left_out, key=lambda name: _rank(name, namespace[name])):
         items.append((name, namespace[name], wanted[name]))
     if call is not None:
-        items.append((CALL, call, "cell"))
+        items.append((CALL, call, ""))
 
     def write(deep: bool) -> tuple[dict[str, tuple[int, str, str]], Payload, Reducer]:
         for each in (path, buffers):  # of an attempt that met too deep a nesting

@@ -283,12 +283,16 @@ def _constants_differ(module: types.ModuleType, tree: ast.Module) -> bool:
     bound = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)]
     bound += [name for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names]
     for node in tree.body:
-        if not (
-            isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Constant)
-        ):
+        if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+            continue
+        try:
+            value = ast.literal_eval(node.value)
+        except ValueError:
             continue
         name = node.targets[0].id
-        if bound.count(name) == 1 and (name not in vars(module) or repr(vars(module)[name]) != repr(node.value.value)):
+        if bound.count(name) != 1 or isinstance(value, (list, dict, set)):  # what changes in a run
+            continue
+        if name not in vars(module) or repr(vars(module)[name]) != repr(value):
             return True
     return False
 

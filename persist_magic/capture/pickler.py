@@ -474,7 +474,8 @@ class Reducer:
     def _class(self, cls: Any) -> Reduction:
         if importable(cls):
             self.modules.add(cls.__module__)
-            return NotImplemented
+            # Python 3.13 moved its paths; others find them where they always were
+            return NotImplemented if cls.__module__ != "pathlib._local" else (restore.load_global, ("pathlib", cls.__name__))
         if (example := _ctypes_example(cls)) is not None:
             return type, (example,)
         if not cls.__flags__ & (1 << 9):  # Py_TPFLAGS_HEAPTYPE

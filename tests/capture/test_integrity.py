@@ -15,12 +15,12 @@ from persist_magic.capture.cell import Source
 from persist_magic.errors import Damaged, JobFailed
 from persist_magic.job import submit
 
-MIB = 1 << 20
+HEAD = digests.HEAD
 
 SETUP = """
 import numpy as np
 text = "a" * 1000
-numbers = [str(number) for number in range(400_000)]  # a stream of more than 1 MiB
+numbers = [str(number) for number in range(400_000)]  # a stream of more than digests.HEAD
 big, other = np.arange(300_000.0), np.ones(20_000)
 """
 CELL = """
@@ -54,8 +54,8 @@ DAMAGES = {
     "emptied": lambda data: b"",
     "missing": None,
     "its first byte altered": altered(0),
-    "a byte in the first MiB altered": altered(MIB - 1),
-    "the first byte after that altered": altered(MIB),
+    "a byte near the end of the head altered": altered(HEAD - 1),
+    "the first byte after that altered": altered(HEAD),
     "a byte in the middle altered": altered(0.5),
     "its last byte altered": altered(-1),
 }
@@ -90,7 +90,7 @@ def finished(tmp_path_factory):
 def again(tmp_path_factory):
     """A job that has run, to be run again."""
     job = run_job(tmp_path_factory.mktemp("again") / ".persist")
-    assert all((job.path / name).stat().st_size > 2 * MIB for name in ("session.pkl", "session.buffers"))
+    assert all((job.path / name).stat().st_size > 2 * HEAD for name in ("session.pkl", "session.buffers"))
     return job
 
 
@@ -332,7 +332,7 @@ def test_any_one_changed_byte_changes_it(data, place, bits, head):
         assert digests.checksum(memoryview(data)) != digests.checksum(memoryview(other))
 
 
-@pytest.mark.parametrize("size", [1, MIB - 1, MIB, MIB + 1, 3 * MIB + 5])
+@pytest.mark.parametrize("size", [1, HEAD - 1, HEAD, HEAD + 1, 3 * HEAD + 5])
 def test_nor_is_it_the_same_for_less_or_more(size):
     data = bytes(size + 1)
     seen = {digests.checksum(memoryview(data)[:length]) for length in (size - 1, size, size + 1)}
@@ -340,5 +340,5 @@ def test_nor_is_it_the_same_for_less_or_more(size):
 
 
 def test_the_standard_library_is_enough_for_a_small_one():
-    assert len(digests.checksum(memoryview(bytes(MIB)))) == 8
-    assert len(digests.checksum(memoryview(bytes(MIB + 1)))) == 40
+    assert len(digests.checksum(memoryview(bytes(HEAD)))) == 8
+    assert len(digests.checksum(memoryview(bytes(HEAD + 1)))) == 40

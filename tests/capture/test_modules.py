@@ -292,7 +292,7 @@ def test_a_module_edited_since_its_import_is_told(session, home, old, new, edite
     if edited:
         write(home, {"tools.py": ORIGINAL.replace(old, new, 1)})
     submission = session.submit("told", "tools")
-    words = "tools is edited since imported here: the job imports the file as it is now"
+    words = "edited since imported here: tools; the job imports the files as they are now"
     assert submission.capture.warnings == ((words,) if edited else ())
     assert [each["edited"] for each in submission.job.info()["modules"]] == [edited]
 
@@ -304,7 +304,7 @@ def test_an_edit_is_told_without_the_cache_of_bytecode_too(session, home, monkey
     assert not (home / "__pycache__").exists()
     write(home, {"first.py": ORIGINAL.replace("x * 2", "x + 2"), "second.py": ORIGINAL.replace("LIMIT = 3", "LIMIT = 4")})
     (note,) = session.submit("told", "first, second, third").capture.warnings
-    assert note == "first, second are edited since imported here: the job imports the file as it is now"
+    assert note == "edited since imported here: first, second; the job imports the files as they are now"
 
 
 def test_the_magic_prints_the_note(shell, home):
@@ -315,7 +315,7 @@ def test_the_magic_prints_the_note(shell, home):
     assert "note" not in shell.said()
     write(home, {"tools.py": ORIGINAL.replace("x * 2", "x * 300")})
     job = shell.run("%%persist after\ntools.scale(1)")
-    assert "  note: tools is edited since imported here: the job imports the file as it is now\n" in shell.said()
+    assert "  note: edited since imported here: tools; the job imports the files as they are now\n" in shell.said()
     assert job.fetch(60) == 300
 
 
