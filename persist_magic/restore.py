@@ -403,18 +403,35 @@ def make_enum(
     return cls  # type: ignore[no-any-return]
 
 
-def set_class(cls: type, state: tuple[dict[str, Any], list[type], list[Any], dict[str, dict[str, Any]]]) -> None:
+def bound_method(base: type, name: str, owner: Any) -> Any:
+    """A builtin class's method of an object whose class overrides it."""
+    return vars(base)[name].__get__(owner)
+
+
+def set_methods(cls: type, methods: dict[str, Any]) -> None:
+    """Give the skeleton of a class its methods."""
+    if cls in _unfinished:
+        for name, value in methods.items():
+            _put(cls, name, value)
+
+
+def _put(cls: type, name: str, value: Any) -> None:
+    """Set a class's attribute, whatever its metaclass thinks of that; those of ctypes insist on doing it themselves."""
+    put: Any = type(cls).__setattr__ if type(cls).__module__ == "_ctypes" else type.__setattr__
+    put(cls, name, value)
+
+
+def set_class(cls: type, state: tuple[None, dict[str, Any], list[type], list[Any], dict[str, dict[str, Any]]]) -> None:
     """Give a class its attributes, the classes registered with it, and enter it where it was registered.
 
     The members of an enumeration get their attributes, too.
     """
-    attributes, registered, registers, members = state
+    _, attributes, registered, registers, members = state
     if cls not in _unfinished:  # the session's own class came back: it stays as it is
         return
     _unfinished.discard(cls)
-    put: Any = type(cls).__setattr__ if type(cls).__module__ == "_ctypes" else type.__setattr__
     for name, value in attributes.items():
-        put(cls, name, value)
+        _put(cls, name, value)
     register = getattr(cls, "register", None)
     for each in registered:
         if register is not None:

@@ -218,6 +218,14 @@ def _step(owner: Any, child: Any) -> str | None:
         return ".<an element>"
     elif isinstance(owner, types.FunctionType):
         return _step_in_function(owner, child)
+    elif isinstance(owner, BaseException):
+        for attribute in ("args", "__cause__", "__context__"):
+            if getattr(owner, attribute) is child:
+                return f".{attribute}"
+    elif home_of(type(owner)) == "numpy" and getattr(getattr(owner, "dtype", None), "hasobject", False):
+        return _step_in_array(owner, child)
+    elif is_a(owner, type) and child in owner.__bases__:
+        return f".__bases__[{owner.__bases__.index(child)}]"
     elif isinstance(owner, functools.partial):
         return ".func" if child is owner.func else _step(owner.args, child) or _step(owner.keywords, child)
     elif isinstance(owner, types.MethodType):
@@ -231,6 +239,13 @@ def _step(owner: Any, child: Any) -> str | None:
     for attribute in getattr(type(owner), "__slots__", ()):
         if getattr(owner, attribute, None) is child:
             return f".{attribute}"
+    return None
+
+
+def _step_in_array(array: Any, child: Any) -> str | None:
+    for place, value in zip(sys.modules["numpy"].ndindex(array.shape), array.ravel().tolist(), strict=True):
+        if value is child:
+            return f"[{', '.join(map(str, place))}]"
     return None
 
 

@@ -197,8 +197,17 @@ def _by_its_own_words(obj: Any) -> Reduction:
     The reader has no such global yet; it gets the object and with it the name.
     """
     reduced = obj.__reduce_ex__(5)
+    if isinstance(reduced, tuple) and len(reduced) == 2 and not _says_so_itself(type(obj)):
+        # a library's class whose words leave out what the session's class has added
+        return *reduced, _state(obj, type(obj)), None, None, restore.set_object
     by_name = isinstance(reduced, str) and not _found(getattr(obj, "__module__", None), reduced, obj)
     return _by_its_class(obj) if by_name and _made_of_builtins(type(obj)) else reduced
+
+
+def _says_so_itself(kind: type) -> bool:
+    """Whether it is a class of the session that says how its instances are pickled."""
+    home = next(each for each in kind.__mro__ if not _HOOKS.isdisjoint(vars(each)))
+    return home.__module__ == "__main__" or "<locals>" in home.__qualname__
 
 
 def _found(module: object, name: str, obj: object) -> bool:

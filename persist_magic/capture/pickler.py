@@ -64,10 +64,10 @@ _NATIVE: set[type] = {
     operator.itemgetter,
     operator.attrgetter,
     pickle.PickleBuffer,
-    types.BuiltinFunctionType,
     types.SimpleNamespace,
     types.GenericAlias,
 }
+_METHODS = (types.FunctionType, classmethod, staticmethod, property)
 _ARROW = " ← "
 _LONGEST_CHAIN = 4
 _STREAMS = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
@@ -279,6 +279,7 @@ class Reducer:
         table: dict[type, Callable[[Any], Reduction]] = {
             types.FunctionType: self._function,
             types.MethodType: self._method,
+            types.BuiltinFunctionType: self._builtin_method,
             types.CellType: self._cell,
             types.CodeType: self._code,
         }
@@ -424,6 +425,17 @@ class Reducer:
             return NotImplemented
         return types.MethodType, (function, owner)
 
+    def _builtin_method(self, method: Any) -> Reduction:
+        """A builtin function, or a method of a builtin class that the object's own class has overridden."""
+        owner = method.__self__
+        if owner is None or isinstance(owner, (type, types.ModuleType)):
+            return NotImplemented
+        homes = [each for each in type(owner).__mro__ if method.__name__ in vars(each)]
+        if not homes or not isinstance(vars(homes[0])[method.__name__], types.FunctionType):
+            return NotImplemented
+        base = next(each for each in homes if isinstance(vars(each)[method.__name__], types.MethodDescriptorType))
+        return restore.bound_method, (base, method.__name__, owner)
+
     def _needed(self, function: types.FunctionType) -> dict[str, Any]:
         """The session's globals that a function uses and that are not in the stream yet.
 
@@ -504,7 +516,11 @@ class Reducer:
                 attributes.pop(name, None)
         registers = [each for each in _library_abcs() if cls in _registry(each)]
         members = _attributes_of_members(cls) if isinstance(cls, enum.EnumMeta) else {}
-        return make, arguments, (attributes, registered, registers, members), None, None, restore.set_class
+        # the methods first: instances among the other attributes may be made by calling the class
+        methods = {name: value for name, value in attributes.items() if isinstance(value, _METHODS)}
+        others = {name: value for name, value in attributes.items() if name not in methods}
+        state = StandIn(restore.set_methods, cls, methods), others, registered, registers, members
+        return make, arguments, state, None, None, restore.set_class
 
     def _number(self, cls: type) -> int:
         """Where the class's tracker stands in the payload's list: a random id in the stream would change its digest."""
