@@ -60,35 +60,38 @@ def _is_local_file(path: str) -> bool:
 
 def _file_of(name: str) -> str | None:
     """The file that a module is loaded from, or will be; "" for a namespace package; None if not local or not found."""
-    if name.partition(".")[0] in sys.stdlib_module_names or name == "__main__":
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names or name == "__main__" or (top != name and _file_of(top) is None):
         return None
     module = sys.modules.get(name)
     try:
         spec = getattr(module, "__spec__", None) if module is not None else _find_spec(name)
-    except (ImportError, AttributeError, ValueError):  # its parent is not what it seems; the cell's own import will tell
+    except (ImportError, AttributeError, ValueError, KeyError):  # its parent is not what it seems; the cell's own import will tell
         return None
     file = getattr(module, "__file__", None) or getattr(spec, "origin", None)
     if isinstance(file, str) and file not in ("built-in", "frozen", "namespace"):
         path = os.path.abspath(file)
         return path if _is_local_file(path) else None
-    folders = _folders(spec)
+    folders = _folders(name)
     return "" if folders and all(map(_is_local_file, folders)) else None
 
 
-def _folders(spec: Any) -> list[str]:
-    """The folders of a package."""
-    return [os.path.abspath(folder) for folder in getattr(spec, "submodule_search_locations", None) or ()]
+def _folders(name: str) -> list[str]:
+    """The folders of a package; none if it is no package, or not found."""
+    parent, _, last = name.rpartition(".")
+    if name in sys.modules:
+        found = list(getattr(sys.modules[name], "__path__", ()))
+    elif parent:  # importlib tells the folders of namespace packages only once their parents are imported
+        found = [folder for place in _folders(parent) if os.path.isdir(folder := os.path.join(place, last))]
+    else:
+        found = list(getattr(importlib.util.find_spec(name), "submodule_search_locations", None) or ())
+    return [os.path.abspath(folder) for folder in found]
 
 
 def _find_spec(name: str) -> Any:
     """The spec of a module, without importing its parents."""
-    if name in sys.modules:
-        return sys.modules[name].__spec__
     parent = name.rpartition(".")[0]
-    if not parent:
-        return importlib.util.find_spec(name)
-    folders = _folders(_find_spec(parent))
-    return importlib.machinery.PathFinder.find_spec(name, folders) if folders else None
+    return importlib.machinery.PathFinder.find_spec(name, _folders(parent)) if parent else importlib.util.find_spec(name)
 
 
 def local_modules(names: Iterable[str]) -> list[LocalModule]:
@@ -188,7 +191,7 @@ def _places(module: LocalModule) -> list[str]:
         return [module.path]
     if module.path:
         return [os.path.dirname(module.path)]
-    return _folders(_find_spec(module.name))
+    return _folders(module.name)
 
 
 # ---------------------------------------------------------------- edited since they were imported
