@@ -1446,6 +1446,188 @@ CLASSES = {
         """,
         "assert sized == {'n': 3} and sized.size == 3 and named == [1] and named.name == 'x'",
     ),
+    "enum: texts and numbers whose words are their own": (
+        """
+        import enum
+        class Plain(str, enum.Enum):
+            A = "a"
+        class Low(str, enum.Enum):
+            LOW = "low"
+            def __str__(self): return "X"
+            def __format__(self, spec): return "F"
+        class Count(int, enum.Enum):
+            ONE = 1
+            def __int__(self): return 99
+        class Ratio(float, enum.Enum):
+            HALF = 0.5
+            def __float__(self): return 99.0
+        class Raw(bytes, enum.Enum):
+            A = b"a"
+            def __bytes__(self): return b"x"
+        a, low, one, half, raw = Plain.A, Low.LOW, Count.ONE, Ratio.HALF, Raw.A
+        """,
+        """
+        import json
+        assert a + "b" == "ab" and a is Plain("a") and json.dumps(Plain.A) == '"a"'
+        assert low + "er" == "lower" and str(low) == "X" and f"{low}" == "F" and one + 1 == 2 and half + 1 == 1.5 and raw + b"b" == b"ab"
+        """,
+    ),
+    "enum: flags that were inverted": (
+        """
+        import enum
+        class P(enum.Flag):
+            R = 4
+            W = 2
+        class Q(enum.IntFlag):
+            X = 1
+            Y = 2
+        not_r, not_x = ~P.R, ~Q.X
+        """,
+        "assert not_r is P.W and ~P.W is P.R and ~not_r is P.R and not_x == Q.Y and ~P(0) == P.R | P.W",
+    ),
+    "enum: members that know each other": (
+        """
+        import enum
+        class N(enum.Enum):
+            A = 1
+            B = 2
+        N.A.other, N.B.other = N.B, N.A
+        N.A.me, N.A.kind, N.B.seen = N.A, N, [N.A, N.B]
+        a = N.A
+        """,
+        "assert a is N.A is a.me and a.other is N.B and a.other.other is a and a.kind is N and N.B.seen == [N.A, N.B]",
+    ),
+    "enum: values that are not equal to themselves": (
+        "import enum\nclass E(enum.Enum):\n    A = float('nan')\n    B = 2\nh = [E.A, E.A]",
+        "assert h[0] is h[1] is E.A and E.A.value != E.A.value and list(E) == [E.A, E.B]",
+    ),
+    "exceptions whose __init__ wants other arguments": (
+        """
+        class H(Exception):
+            def __init__(self, a, b):
+                super().__init__(f"{a} {b}")
+                self.a = a
+        class K(ValueError):
+            def __init__(self, *, key): self.key = key
+        class F(OSError):
+            def __init__(self, path): super().__init__(2, "gone", path)
+        class S(Exception):
+            __slots__ = ("n",)
+            def __init__(self, n): self.n = n
+        h, k, f, s = H(1, 2), K(key=3), F("a/b"), S(4)
+        """,
+        """
+        assert h.a == 1 and h.args == ("1 2",) and k.key == 3 and k.args == () and s.n == 4
+        assert (f.errno, f.strerror, f.filename) == (2, "gone", "a/b") and type(f) is F and "a/b" in str(f)
+        """,
+    ),
+    "__getattr__ that knows everything": (
+        """
+        class Any:
+            def __getattr__(self, name): return name
+        class Proxy:
+            def __init__(self, inner): self.inner = inner
+            def __getattr__(self, name): return getattr(self.inner, name)
+        class Attributes(dict):
+            __getattr__ = dict.__getitem__
+            __setattr__ = dict.__setitem__
+        any_, proxy, table = Any(), Proxy([1]), Attributes(a=1)
+        """,
+        "assert any_.thing == 'thing' and proxy.inner == [1] and proxy.count(1) == 1 and table.a == 1 and type(table) is Attributes",
+    ),
+    "__reduce__ that names a global of the session": (
+        """
+        class Missing:
+            def __reduce__(self): return "MISSING"
+            def __repr__(self): return "MISSING"
+        MISSING = Missing()
+        row = [1, MISSING]
+        """,
+        "assert row[1] is MISSING and repr(MISSING) == 'MISSING' and type(MISSING) is Missing",
+    ),
+    "values whose __new__ wants other arguments": (
+        """
+        class T(tuple):
+            def __new__(cls, *a): return super().__new__(cls, a)
+        class S(str):
+            def __new__(cls, a, b): return super().__new__(cls, a + b)
+        class I(int):
+            def __new__(cls, text, base): return super().__new__(cls, text, base)
+        class F(frozenset):
+            def __new__(cls, *a): return super().__new__(cls, a)
+        t, s, i, f = T(1, 2), S("a", "b"), I("ff", 16), F(1, 2)
+        s.note = [s]
+        """,
+        """
+        assert t == (1, 2) and s == "ab" and i == 255 and f == {1, 2} and s.note[0] is s
+        assert [type(each) for each in (t, s, i, f)] == [T, S, I, F]
+        """,
+    ),
+    "containers whose __init__ wants other arguments": (
+        """
+        from collections import Counter, OrderedDict, defaultdict, deque
+        class S(set):
+            def __init__(self, unit, it): super().__init__(it); self.unit = unit
+        class C(Counter):
+            def __init__(self, name, it=()): self.name = name; super().__init__(it)
+        class Q(deque):
+            def __init__(self, name, size): super().__init__(maxlen=size); self.name = name
+        class D(defaultdict):
+            def __init__(self, name): super().__init__(list); self.name = name
+        class O(OrderedDict):
+            def __init__(self, name): super().__init__(z=1, a=2); self.name = name
+        s, c, q, d, o = S("m", [1]), C("n", "aab"), Q("q", 2), D("d"), O("o")
+        q.extend([1, 2, 3]); d["a"].append(1)
+        """,
+        """
+        assert s == {1} and s.unit == "m" and c["a"] == 2 and c["z"] == 0 and c.name == "n"
+        assert list(q) == [2, 3] and q.maxlen == 2 and q.name == "q" and d["a"] == [1] and d["b"] == [] and d.name == "d"
+        assert list(o) == ["z", "a"] and o.name == "o" and [type(each) for each in (s, c, q, d, o)] == [S, C, Q, D, O]
+        """,
+    ),
+    "containers whose methods need their attributes": (
+        """
+        class D(dict):
+            def __init__(self): super().__init__(); self.log = []
+            def __setitem__(self, k, v): self.log.append(k); super().__setitem__(k, v)
+        class L(list):
+            def __init__(self): super().__init__(); self.n = 0
+            def append(self, v): self.n += 1; super().append(v)
+            def extend(self, vs):
+                for v in vs: self.append(v)
+        class S(set):
+            def __init__(self): super().__init__(); self.n = 0
+            def add(self, v): self.n += 1; super().add(v)
+        d, l, s = D(), L(), S()
+        d["a"] = 1; l.append(1); s.add(1)
+        """,
+        "assert d == {'a': 1} and d.log == ['a'] and l == [1] and l.n == 1 and s == {1} and s.n == 1",
+    ),
+    "a class in a class that reads the session's name": (
+        "d = 'session'\nclass A:\n    d = 'class'\n    class B:\n        e = d",
+        "assert A.B.e == 'session' and A.d == 'class'\nclass C:\n    d = 'mine'\n    class D:\n        e = d\nassert C.D.e == 'session'",
+    ),
+    "registered with classes of the library": (
+        """
+        import collections.abc, numbers
+        class F: pass
+        class N: pass
+        collections.abc.Sized.register(F)
+        numbers.Number.register(N)
+        """,
+        "import collections.abc, numbers\nassert issubclass(F, collections.abc.Sized) and isinstance(N(), numbers.Number) and not issubclass(N, collections.abc.Sized)",
+    ),
+    "type variables with all that they were given": (
+        """
+        from typing import ParamSpec, TypeVar
+        class A: pass
+        T, U, P = TypeVar("T", bound=A, covariant=True), TypeVar("U", int, str), ParamSpec("P", contravariant=True)
+        """,
+        """
+        assert T.__module__ == U.__module__ == P.__module__ == "__main__"
+        assert T.__bound__ is A and T.__covariant__ and U.__constraints__ == (int, str) and P.__contravariant__
+        """,
+    ),
 }
 
 if sys.version_info >= (3, 11):

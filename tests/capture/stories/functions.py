@@ -694,4 +694,78 @@ FUNCTIONS = {
         """,
         "assert (f(), g()) == (1, 2)",
     ),
+    "bound methods that no name of their class leads to": (
+        """
+        import types
+        def deco(f):
+            def wrapper(self): return f(self) + 1
+            return wrapper
+        def named(self): return "own"
+        class C:
+            @deco
+            def go(self): return 1
+            def __hidden(self): return "hidden"
+            def get(self): return self.__hidden
+            short = lambda self: "lambda"
+            def named(self): return "class"
+        c = C()
+        c.free = types.MethodType(lambda self: (7, self), c)
+        decorated, hidden, short, foreign = c.go, c.get(), c.short, types.MethodType(named, c)
+        """,
+        """
+        assert (decorated(), hidden(), short(), foreign(), c.named()) == (2, "hidden", "lambda", "own", "class")
+        assert c.free()[0] == 7 and c.free()[1] is c and all(m.__self__ is c for m in (decorated, hidden, short, foreign))
+        """,
+    ),
+    "bound methods of a base that the class overrides": (
+        """
+        class A:
+            def f(self): return "A"
+        class B(A):
+            def f(self): return "B"
+            def up(self): return super().f
+        b = B()
+        inherited, by_hand, through = super(B, b).f, A.f.__get__(b), b.up()
+        """,
+        "assert (inherited(), by_hand(), through(), b.f()) == ('A', 'A', 'A', 'B') and inherited.__self__ is b",
+    ),
+    "objects and classes that hold their own methods": (
+        """
+        class A:
+            def __init__(self): self.back = self.go
+            def go(self): return self
+        a = A()
+        a.handlers = {"go": a.go, a.go: 1}
+        A.made = A()
+        A.made.bound = A.made.go
+        make = a.back
+        """,
+        """
+        assert a.back() is a.handlers["go"]() is make() is a and a.handlers[a.go] == 1
+        assert A.made.bound() is A.made.back() is A.made and A.made.bound.__func__ is A.go
+        """,
+    ),
+    "a docstring that was taken away": ('def f():\n    "doc"\nf.__doc__ = None', "assert f.__doc__ is None"),
+    "functions with builtins of their own": (
+        "own = {'__builtins__': {'len': lambda x: 42}}\nexec('def f(): return len(1)', own)\nf = own['f']",
+        "assert f() == 42 and len('a') == 1",
+    ),
+    "functions of an exec and the dict that they were made in": (
+        "own = {}\nexec('count = 1\\ndef value(): return count', own)\nvalue = own['value']",
+        "own['count'] = 5\nassert value() == 5 and value.__globals__ is own and own['value'] is value",
+    ),
+    "methods of the hidden generators of random and numpy": (
+        """
+        import random
+        from random import random as one, seed as reseed
+        from numpy.random import rand, seed
+        """,
+        """
+        import random
+        random.seed(1); a = one(); reseed(1)
+        assert one() == a and one.__self__ is random._inst
+        seed(1); b = rand(); seed(1)
+        assert rand() == b
+        """,
+    ),
 }

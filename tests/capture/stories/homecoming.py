@@ -191,4 +191,17 @@ HOMECOMING = {
         "Y = 5\nread('Y'), globals()['X'] if X else None",
         "assert back == (5, 1)",
     ),
+    "a caught exception with its cause": (
+        "",
+        """
+        class H(Exception):
+            def __init__(self, a, b): super().__init__(f"{a} {b}"); self.a = a
+        try:
+            try: 1 / 0
+            except ZeroDivisionError as inner: raise H(1, 2) from inner
+        except H as error: kept = error
+        kept
+        """,
+        "assert back.a == 1 and back.args == ('1 2',) and type(back.__cause__) is ZeroDivisionError and back.__suppress_context__",
+    ),
 }

@@ -563,4 +563,57 @@ LIBRARY = {
         assert things[3] is dataclasses.MISSING and type(things[2]) is re.RegexFlag
         """,
     ),
+    "a thread that has not begun, and one that is over": (
+        """
+        import threading
+        done = []
+        waiting = threading.Thread(target=done.append, args=(1,), name="later", daemon=True)
+        over = threading.Thread(target=lambda: None)
+        over.start(); over.join()
+        class Work(threading.Thread):
+            def run(self): self.result = 3
+        work = Work()
+        """,
+        """
+        assert not waiting.is_alive() and waiting.name == "later" and waiting.daemon and not over.is_alive()
+        waiting.start(); work.start(); waiting.join(); work.join(); over.join()
+        assert done == [1] and work.result == 3 and not work.is_alive()
+        """,
+    ),
+    "a module made at run time and entered in sys.modules": (
+        """
+        import sys, types
+        tools = types.ModuleType("made_tools")
+        exec("k = 2\\ndef f(x): return x * k\\nclass C:\\n    def get(self): return f(1)", tools.__dict__)
+        sys.modules["made_tools"] = tools
+        from made_tools import C, f
+        c = C()
+        """,
+        """
+        import sys, made_tools
+        assert f(2) == 4 and c.get() == 2 and type(c) is C is made_tools.C and f is made_tools.f
+        made_tools.k = 5
+        assert f(2) == 10 and sys.modules["made_tools"] is made_tools
+        """,
+    ),
+    "what belongs to the process is the job's": (
+        "import sys\npath, modules, arguments = sys.path, sys.modules, sys.argv",
+        "import sys\nassert path is sys.path and modules is sys.modules and arguments is sys.argv",
+    ),
+    "what is deleted is freed": (
+        "class B: pass\nb = B()\nc = B()",
+        "import gc, weakref\nr, s = weakref.ref(b), weakref.ref(c)\ndel b\nc = None\ngc.collect()\nassert r() is None and s() is None",
+    ),
+    "memoryviews write into what they show": (
+        """
+        data, fixed = bytearray(b"abcdefgh"), b"abc"
+        view, numbers, constant = memoryview(data), memoryview(bytes(16)).cast("d"), memoryview(fixed)
+        table = memoryview(bytearray(range(8))).cast("B", (2, 4))
+        """,
+        """
+        view[0] = 120
+        assert data[0] == 120 and view.obj is data and numbers[1] == 0.0 and numbers.format == "d" and constant.readonly
+        assert table[1, 3] == 7 and table.shape == (2, 4) and constant.obj is fixed
+        """,
+    ),
 }

@@ -144,4 +144,20 @@ NOTEBOOK = {
     ),
     "display and a semicolon": ("def show(x): display(x)\nx = 1", "show(x)\nx;"),
     "a help line": ("x = 5", "x?\nassert x == 5"),
+    "the shell under a name": (
+        "ip = get_ipython()",
+        "assert ip is not None and ip is get_ipython() and ip.user_ns is globals()",
+    ),
+    "a copy of the globals": (
+        "x = 1\ncopy = {k: v for k, v in globals().items() if not k.startswith('_')}",
+        "assert copy['x'] == 1",
+    ),
+    "the session's module under another name": (
+        "import __main__ as mm\nX = 1\ndef f(): return mm.X",
+        "assert mm.X == 1 == f()\nmm.X = 3\nassert X == 3 == f()",
+    ),
+    "names of the session's module and globals": (
+        "X = 1\nY = 2\nG = globals()\nimport __main__ as mm",
+        "assert G['X'] == 1 and mm.Y == 2 and globals()['Y'] == 2",
+    ),
 }

@@ -392,4 +392,27 @@ SCIENCE = {
         "import numba\nplus = numba.njit(lambda x: x + 1)\nplus(1)\n@numba.vectorize\ndef twice(x): return 2 * x",
         "assert plus(2) == 3 and twice(2) == 4",
     ),
+    "numpy: views of one array stay views": (
+        """
+        import numpy as np
+        a = np.arange(6)
+        v, w, rows, back, fixed = a[:2], a[::2], a.reshape(2, 3), a[::-1], a[1:3]
+        fixed.flags.writeable = False
+        holder = {"view": a[4:], "whole": a}
+        """,
+        """
+        v[0] = 9
+        assert a[0] == 9 == w[0] == rows[0, 0] == back[-1] and holder["whole"] is a
+        rows[1, 2] = 7
+        assert a[5] == 7 == holder["view"][1] == back[0] and not fixed.flags.writeable and v.base is not None
+        """,
+    ),
+    "numpy: a view of a large array": (
+        """
+        import numpy as np
+        big = np.arange(100_000.0)
+        part, column, turned = big[10:20], big.reshape(1000, 100)[:, 3], big.reshape(1000, 100).T
+        """,
+        "part[0] = -1\nassert big[10] == -1 == turned[10, 0]\nturned[3, 2] = -5\nassert column[2] == -5 == big[203]",
+    ),
 }
