@@ -1628,6 +1628,603 @@ CLASSES = {
         assert T.__bound__ is A and T.__covariant__ and U.__constraints__ == (int, str) and P.__contravariant__
         """,
     ),
+    "enum: dates as members": (
+        "import enum, datetime\nclass E(datetime.date, enum.Enum):\n    A = 2024, 1, 1\nh = E.A",
+        "assert h is E.A and h.year == 2024",
+    ),
+    "an object that calls itself something else": (
+        "class Mock:\n    @property\n    def __class__(self): return dict\nmock = Mock()\nmock.x = 1",
+        "assert type(mock).__name__ == 'Mock' and type(mock) is Mock and isinstance(mock, dict) and mock.x == 1",
+    ),
+    "an object whose __new__ wants arguments": (
+        """
+        class C:
+            def __new__(cls, a):
+                made = super().__new__(cls)
+                made.a = a
+                return made
+        c = C(1)
+        """,
+        "assert c.a == 1 and C(2).a == 2",
+    ),
+    "enum: composites, aliases and combinations of flags": (
+        """
+        import enum
+        class F(enum.Flag):
+            A = enum.auto()
+            B = enum.auto()
+            AB = A | B
+            ALSO = B
+            D = 8
+            def many(self): return len([f for f in F if f in self])
+        class I(enum.IntFlag):
+            X = 1
+            Y = 4
+        ab, ad, none, also, big, unknown = F.AB, F.A | F.D, F(0), F.ALSO, I.X | I.Y, I(16)
+        table = {ad: "ad", none: "none"}
+        """,
+        """
+        assert ab is F.AB is F.A | F.B is F(3) and ad is F.A | F.D and table[F(9)] == "ad" and table[F.A & F.B] == "none"
+        assert also is F.B is F["ALSO"] and ad.many() == 2 and big == 5 and isinstance(big, I) and unknown == 16 and type(unknown) is I
+        assert not none and F.A ^ F.AB is F.B and list(F.__members__) == ["A", "B", "AB", "ALSO", "D"]
+        """,
+    ),
+    "enum: made by a call, by make of types, in a function and in a class": (
+        """
+        import enum
+        Animal = enum.Enum("Animal", "ANT BEE", module=__name__, qualname="Animal")
+        Sized = enum.IntEnum("Sized", {"S": 1, "L": 5})
+        Nameless = enum.Enum("Other", [("A", "a")])
+        def make():
+            class Local(enum.Enum):
+                ONE = 1
+            return Local
+        Local = make()
+        class Holder:
+            class Inner(enum.Enum):
+                X = "x"
+                def up(self): return Holder.Inner.X.value
+            default = Inner.X
+        values = [Animal.BEE, Sized.L, Nameless.A, Local.ONE, Holder.Inner.X]
+        """,
+        """
+        assert values[0] is Animal.BEE is Animal(2) and values[1] is Sized(5) and values[2] is Nameless["A"] and values[3] is Local.ONE
+        assert values[4] is Holder.Inner.X is Holder.default and Holder.default.up() == "x" and Nameless.__name__ == "Other"
+        """,
+    ),
+    "enum: _missing_, properties and class methods that use the session": (
+        """
+        import enum
+        names = {"red": 1}
+        class C(enum.Enum):
+            RED = 1
+            BLUE = 2
+            @classmethod
+            def _missing_(cls, value): return cls(names[value])
+            @classmethod
+            def all(cls): return list(cls)
+            @staticmethod
+            def two(): return 2
+            @property
+            def label(self): return f"{self.name.title()}!"
+            def __call__(self): return self.value
+            def __lt__(self, other): return self.value < other.value
+            def __len__(self): return 3
+        red = C("red")
+        """,
+        "assert red is C.RED is C('red') and C.all() == [C.RED, C.BLUE] and red.label == 'Red!' and red() == 1 and C.RED < C.BLUE and C.two() == 2 and len(red) == 3",
+    ),
+    "enum: values of every kind": (
+        """
+        import enum
+        from dataclasses import dataclass
+        @dataclass(frozen=True)
+        class P:
+            x: int
+        class E(enum.Enum):
+            TUPLE = (1, 2)
+            LIST = [1]
+            NONE = None
+            OBJECT = P(1)
+            KIND = P,
+            TEXT = "t"
+            TRUE = True
+        shared = E.LIST.value
+        members = list(E)
+        """,
+        """
+        assert members == list(E) and [m.name for m in E] == ["TUPLE", "LIST", "NONE", "OBJECT", "KIND", "TEXT", "TRUE"]
+        assert E(P(1)) is E.OBJECT and E([1]) is E.LIST and E.LIST.value is shared and E(None) is E.NONE and E.KIND.value == (P,)
+        """,
+    ),
+    "enum: one's own base without members, __init__ and __new__": (
+        """
+        import enum
+        class Base(enum.Enum):
+            def describe(self): return self.name, self.value
+            @classmethod
+            def default(cls): return cls.A
+        class Derived(Base):
+            A = 1
+        class Auto(enum.Enum):
+            def __new__(cls, *args):
+                made = object.__new__(cls)
+                made._value_ = len(cls.__members__) + 1
+                return made
+            def __init__(self, label=""): self.label = label
+            FIRST = "f"
+            SECOND = "s"
+        a, s = Derived.A, Auto.SECOND
+        """,
+        """
+        assert a.describe() == ("A", 1) and Derived.default() is a and s is Auto(2) and s.label == "s" and Auto.FIRST.value == 1
+        class Other(Base):
+            A = "other"
+        assert Other.default().describe() == ("A", "other")
+        """,
+    ),
+    "exceptions of every make": (
+        """
+        class Coded(Exception):
+            def __str__(self): return f"code {self.code}"
+        class Slotted(Exception):
+            __slots__ = ("a", "b")
+        class Missing(KeyError):
+            def __init__(self, key, table): super().__init__(key); self.table = table
+        class Both(ValueError, KeyError): pass
+        class Stop(StopIteration): pass
+        class Exit(SystemExit): pass
+        class Decoding(UnicodeDecodeError):
+            def __init__(self): super().__init__("utf-8", b"x", 0, 1, "why")
+        class Import(ImportError):
+            def __init__(self): super().__init__("m", name="n", path="p")
+        class Wrong(SyntaxError): pass
+        coded, slotted, missing = Coded(), Slotted("x"), Missing("k", {"k": 1})
+        coded.code, slotted.a = 3, 1
+        rest = Both(1, 2), Stop(4), Exit(5), Decoding(), Import(), Wrong("m", ("file", 3, 4, "text"))
+        stock = KeyError("k"), OSError(2, "no", "name", None, "other"), StopIteration(3), SystemExit(4), NameError("n", name="n"), FileNotFoundError(2, "no", "f")
+        coded.me = coded
+        errors = {"coded": coded, "again": [coded]}
+        """,
+        """
+        assert str(coded) == "code 3" and coded.me is coded is errors["again"][0] and slotted.a == 1 and not hasattr(slotted, "b")
+        assert slotted.args == ("x",) and missing.args == ("k",) and missing.table == {"k": 1} and str(missing) == "'k'"
+        both, stop, exit_, decoding, import_, wrong = rest
+        assert isinstance(both, KeyError) and both.args == (1, 2) and stop.value == 4 and exit_.code == 5
+        assert (decoding.encoding, decoding.object, decoding.reason) == ("utf-8", b"x", "why") and (import_.name, import_.path, import_.msg) == ("n", "p", "m")
+        assert (wrong.msg, wrong.filename, wrong.lineno, wrong.offset, wrong.text) == ("m", "file", 3, 4, "text")
+        key, os_error, stopped, left, name, gone = stock
+        assert (os_error.errno, os_error.filename, os_error.filename2) == (2, "name", "other") and stopped.value == 3 and left.code == 4
+        assert name.name == "n" and type(gone) is FileNotFoundError and gone.filename == "f" and str(key) == "'k'"
+        """,
+    ),
+    "exceptions that chain in circles and through containers": (
+        """
+        class E(Exception): pass
+        first, second = E(1), E(2)
+        first.__cause__, second.__context__ = second, first
+        second.seen = {first: "first", second: [first]}
+        first.__notes__ = ["note"]
+        try:
+            try: raise first
+            finally: {}["gone"]
+        except KeyError as error: raised = error
+        """,
+        """
+        assert first.__cause__ is second and second.__context__ is first and first.__suppress_context__ and not second.__suppress_context__
+        assert second.seen[first] == "first" and second.seen[second][0] is first and first.__notes__ == ["note"]
+        assert raised.__context__ is first and raised.__traceback__ is None
+        """,
+    ),
+    "exceptions that say how they are pickled": (
+        """
+        class R(Exception):
+            def __init__(self, a, b): super().__init__(a); self.a, self.b = a, b
+            def __reduce__(self): return R, (self.a, self.b)
+        class S(Exception):
+            def __setstate__(self, state): self.__dict__.update(state, restored=True)
+        class G(Exception):
+            def __init__(self, *, a): self.a = a
+            def __getnewargs_ex__(self): return (), {"a": self.a}
+        r, s = R(1, 2), S(3)
+        s.x = 1
+        """,
+        "assert (r.a, r.b, r.args) == (1, 2, (1,)) and s.args == (3,) and s.x == 1 and s.restored",
+    ),
+    "bound methods of every kind": (
+        """
+        import functools
+        from collections import Counter, OrderedDict
+        class Base:
+            @classmethod
+            def make(cls, *a): return cls, a
+            @staticmethod
+            def plain(): return "static"
+            def go(self): return "base", self
+        class C(Base):
+            def go(self): return "c", self
+            def add(self, k, n=0): return k + n, self
+            add3 = functools.partialmethod(add, 3)
+            part = functools.partial(print)
+            def __call__(self): return "called"
+            def __len__(self): return 7
+            @functools.cached_property
+            def saved(self): return self.go
+            def gather(self): return [super().go, self.go, super().make]
+        c = C()
+        saved, three, made, up = c.saved, c.add3, c.make, super(C, c).make
+        gathered, called, size, plain = c.gather(), c.__call__, c.__len__, c.plain
+        counter, ordered = Counter("ab").most_common, OrderedDict(a=1).move_to_end
+        partial = functools.partial(c.add, 1, n=2)
+        key = {c.go: 1}
+        """,
+        """
+        assert saved() == ("c", c) and c.saved is saved and three(n=1) == (4, c) and made(1) == (C, (1,)) and up() == (C, ())
+        assert [m() for m in gathered] == [("base", c), ("c", c), (C, ())] and called() == "called" and size() == 7 and plain() == "static"
+        assert counter(1)[0][1] == 1 and ordered("a") is None and partial() == (3, c) and key[c.go] == 1
+        assert made.__self__ is C and made.__func__ is Base.__dict__["make"].__func__
+        """,
+    ),
+    "methods of objects of libraries": (
+        """
+        import collections, logging, random, re, string, threading
+        generator = random.Random(5)
+        dice, template, stop = generator.random, string.Template("$a").substitute, threading.Event().set
+        expected = random.Random(5).random()
+        class Shout(string.Template):
+            def substitute(self, *a, **k): return super().substitute(*a, **k) + "!"
+        shout, plain = Shout("$a").substitute, super(Shout, Shout("$a")).substitute
+        info = logging.getLogger("methods").info
+        link = collections.ChainMap({"a": 1}).new_child
+        """,
+        """
+        import logging
+        assert dice() == expected and generator.random() != expected and template(a=1) == "1" and shout(a=1) == "1!" and plain(a=1) == "1"
+        assert info.__self__ is logging.getLogger("methods") and link({"b": 2})["a"] == 1
+        """,
+    ),
+    "plain instances with every kind of class attribute": (
+        """
+        class Tracked:
+            def __set_name__(self, owner, name): self.name, self.owner = name, owner
+            def __get__(self, obj, kind=None): return self if obj is None else (self.name, obj.__dict__.get(self.name))
+        class C:
+            limit = 5
+            items = []
+            tracked = Tracked()
+            x = property(lambda self: ("property", self.__dict__.get("x")))
+            def __init__(self): self.own = 1
+        c, d, empty = C(), C(), object.__new__(C)
+        c.__dict__["x"] = "hidden"
+        c.__dict__["not a name"] = 1
+        c.limit = 6
+        d.items.append(c)
+        """,
+        """
+        assert c.x == ("property", "hidden") and c.tracked == ("tracked", None) and C.tracked.owner is C
+        assert (c.limit, d.limit, C.limit) == (6, 5, 5) and C.items[0] is c and c.items is d.items and vars(empty) == {} and vars(c)["not a name"] == 1
+        """,
+    ),
+    "instances whose __dict__ is shared or of another class": (
+        """
+        class Borg:
+            shared = {}
+            def __init__(self): self.__dict__ = self.shared
+        class Watched(dict):
+            def get_it(self): return 1
+        class W:
+            def __init__(self): self.__dict__ = Watched(a=1)
+        a, b, w = Borg(), Borg(), W()
+        a.x = 1
+        """,
+        """
+        assert b.x == 1 and w.a == 1
+        """,
+    ),
+    "dataclasses of every make": (
+        """
+        import dataclasses, typing
+        from dataclasses import KW_ONLY, InitVar, dataclass, field
+        @dataclass(frozen=True, slots=True, kw_only=True)
+        class A:
+            x: int
+            others: tuple = ()
+        @dataclass(slots=True)
+        class B:
+            a: int = 1
+            _: KW_ONLY
+            b: list = field(default_factory=list, compare=False)
+        @dataclass(unsafe_hash=True, eq=True)
+        class C:
+            seed: InitVar[int]
+            total: int = field(init=False, default=0)
+            name: typing.ClassVar[str] = "c"
+            def __post_init__(self, seed): self.total = seed * 2
+        @dataclass(frozen=True)
+        class Loop:
+            me: list = field(default_factory=list, hash=False)
+        T = typing.TypeVar("T")
+        @dataclass
+        class G(typing.Generic[T]):
+            value: T
+        a, b, c, loop, g = A(x=1), B(2, b=[1]), C(4), Loop(), G[int](5)
+        outer = A(x=2, others=(a, b))
+        loop.me.append(loop)
+        b.b.append(b)
+        """,
+        """
+        import dataclasses
+        assert a == A(x=1) and outer.others[0] is a and outer.others[1] is b and {a: 1}[A(x=1)] == 1 and b.b[1] is b and b == B(2)
+        assert c.total == 8 and {c: 1}[C(4)] == 1 and loop.me[0] is loop and g == G(5) and dataclasses.replace(a, x=3).x == 3
+        assert [f.name for f in dataclasses.fields(B)] == ["a", "b"] and dataclasses.astuple(C(1)) == (2,) and C.name == "c"
+        try: a.x = 4
+        except dataclasses.FrozenInstanceError: pass
+        else: raise AssertionError
+        """,
+    ),
+    "mixins with classes of C": (
+        """
+        import collections, datetime, decimal, fractions, io, pathlib, random
+        from typing import Generic, Protocol, TypeVar
+        T = TypeVar("T")
+        class Tag:
+            def __init__(self, *a, tag=None, **k):
+                super().__init__(*a, **k)
+                self.tag = tag
+        class TagList(Tag, list): pass
+        class TagDict(Tag, dict): pass
+        class TagDeque(Tag, collections.deque): pass
+        class TagSet(Tag, set, Generic[T]): pass
+        class TagOrdered(Tag, collections.OrderedDict): pass
+        class Has(Protocol):
+            tag: str
+        class Mixed(Tag, Has, Generic[T]): pass
+        class Day(datetime.date):
+            def __new__(cls, *a, note=None):
+                made = super().__new__(cls, *a)
+                made.note = note
+                return made
+        class Part(fractions.Fraction): pass
+        all_ = [TagList([1], tag="l"), TagDict(a=1, tag="d"), TagDeque([1], tag="q"), TagSet([1], tag="s"), TagOrdered(a=1, tag="o"), Mixed(tag="m")]
+        day, part = Day(2024, 1, 2), Part(1, 3)
+        for each in all_[:1]: each.append(each)
+        """,
+        """
+        assert [each.tag for each in all_] == list("ldqsom") and all_[0] == [1, all_[0]] or all_[0][1] is all_[0]
+        assert all_[1] == {"a": 1} and list(all_[2]) == [1] and all_[3] == {1} and dict(all_[4]) == {"a": 1}
+        assert [type(each) for each in all_] == [TagList, TagDict, TagDeque, TagSet, TagOrdered, Mixed]
+        assert (day.year, day.day, type(day)) == (2024, 2, Day) and part * 3 == 1 and type(part) is Part
+        """,
+    ),
+    "containers of the session's classes in circles": (
+        """
+        from collections import Counter, OrderedDict, UserDict, defaultdict, deque
+        class L(list): pass
+        class D(dict): pass
+        class S(set):
+            def __hash__(self): return id(type(self))
+        class Q(deque): pass
+        class DD(defaultdict): pass
+        class O(OrderedDict): pass
+        class C(Counter): pass
+        class U(UserDict): pass
+        class T(tuple): pass
+        class FS(frozenset): pass
+        l, d, s, q, dd, o, c, u = L(), D(), S(), Q(maxlen=3), DD(list), O(), C("aab"), U()
+        all_ = [l, d, s, q, dd, o, c, u]
+        l.append(l); d["me"] = d; q.append(q); dd["me"] = dd; o["me"] = o; u["me"] = u
+        for each in all_: each.rest = all_
+        t, fs = T((l, d)), FS([1, s])
+        t.me, fs.me = t, [fs]
+        l.append(t)
+        """,
+        """
+        assert l[0] is l and d["me"] is d and q[0] is q and dd["me"] is dd and o["me"] is o and u["me"] is u and dd["new"] == []
+        assert all(each.rest is all_ for each in all_) and c["a"] == 2 and c["z"] == 0 and q.maxlen == 3
+        assert t.me is t and t[0] is l is l[1][0] and fs.me[0] is fs and s in fs and [type(e) for e in all_] == [L, D, S, Q, DD, O, C, U]
+        """,
+    ),
+    "containers of the session's classes as keys and elements": (
+        """
+        class K(dict):
+            def __hash__(self): return hash(tuple(sorted(self)))
+        class T(tuple):
+            def __hash__(self): return hash(self.salt)
+            def __eq__(self, other): return tuple.__eq__(self, other)
+        class N(str):
+            def __hash__(self): return hash(self.lower())
+            def __eq__(self, other): return self.lower() == other.lower()
+        class F(frozenset): pass
+        k, t, n, f = K(a=1), T((1, 2)), N("Ab"), F([1])
+        t.salt = 5
+        table = {k: "k", t: "t", n: "n", f: "f"}
+        group = {k, n, f}
+        """,
+        "assert table[k] == 'k' and table[t] == 't' and table[N('aB')] == 'n' and table[F([1])] == 'f' and group == {k, n, f} and type(next(iter(group - {n, f}))) is K",
+    ),
+    "numbers, texts and bytes of the session's classes": (
+        """
+        class I(int):
+            def __new__(cls, v, unit="m"):
+                made = super().__new__(cls, v)
+                made.unit = unit
+                return made
+            def __add__(self, other): return I(int(self) + other, self.unit)
+        class F(float):
+            def __repr__(self): return "F!"
+        class C(complex): pass
+        class B(bytes):
+            def __new__(cls, *parts): return super().__new__(cls, b"".join(parts))
+        class BA(bytearray):
+            def __init__(self, *parts): super().__init__(b"".join(parts)); self.n = len(parts)
+        class S(str):
+            __slots__ = ()
+            def __str__(self): return "shown"
+            def __iter__(self): return iter("iterated")
+            def __len__(self): return 99
+        class Bool(int):
+            def __bool__(self): return False
+            def __eq__(self, other): return False
+            __hash__ = int.__hash__
+        i, f, c, b, ba, s, bool_ = I(5, "kg"), F(0.1), C(1j), B(b"a", b"b"), BA(b"a", b"b"), S("raw"), Bool(1)
+        big = I(3**100, "big")
+        """,
+        """
+        assert i == 5 and i.unit == "kg" and (i + 1).unit == "kg" and f == 0.1 and repr(f) == "F!" and c == 1j and b == b"ab" and ba == b"ab" and ba.n == 2
+        assert str.__str__(s) == "raw" and str(s) == "shown" and len(s) == 99 and not bool_ and int.__eq__(bool_, 1) and big == 3**100 and big.unit == "big"
+        assert [type(each) for each in (i, f, c, b, ba, s, bool_)] == [I, F, C, B, BA, S, Bool]
+        """,
+    ),
+    "named tuples with slots, methods, attributes and a __new__": (
+        """
+        from collections import namedtuple
+        from typing import NamedTuple
+        Base = namedtuple("Base", "x y")
+        class P(Base):
+            __slots__ = ()
+            def __new__(cls, x, y=2, **rest): return super().__new__(cls, x, y)
+            @property
+            def sum(self): return self.x + self.y
+        class Free(Base):
+            def __init__(self, *a): self.extra = [self]
+        class N(NamedTuple):
+            a: int
+            b: "list" = []
+        class M(N):
+            @classmethod
+            def make(cls): return cls(1)
+            def __getnewargs__(self): return tuple(self)
+        p, free, n, m = P(1), Free(1, 2), N(1), M.make()
+        n.b.append(p)
+        table = {p: 1}
+        """,
+        """
+        assert p == (1, 2) and p.sum == 3 and table[P(1)] == 1 and not hasattr(p, "__dict__") and free.extra[0] is free and free.y == 2
+        assert n.b[0] is p and m.a == 1 and type(m) is M and m._replace(a=5).a == 5 and N._field_defaults["b"] is n.b and p._asdict() == {"x": 1, "y": 2}
+        """,
+    ),
+    "Protocol and Generic with instances": (
+        """
+        from typing import Generic, Protocol, TypeVar, runtime_checkable
+        T, K = TypeVar("T"), TypeVar("K", bound="Base")
+        @runtime_checkable
+        class Sized(Protocol[T]):
+            size: int
+            def get(self) -> T: ...
+        class Base(Generic[T]):
+            def __init__(self, v: T): self.v, self.size = v, 1
+            def get(self) -> T: return self.v
+        class Text(Base[str]): pass
+        class Pair(Base[T], Generic[T, K]): pass
+        b, t, pair = Base[int](1), Text("a"), Pair[int, Base](3)
+        """,
+        """
+        assert isinstance(b, Sized) and b.__orig_class__ == Base[int] and t.get() == "a" and Text.__orig_bases__ == (Base[str],)
+        assert pair.__orig_class__.__args__ == (int, Base) and Pair.__parameters__ == (T, K) and isinstance(pair, Base) and not isinstance(3, Sized)
+        """,
+    ),
+    "super without arguments in every kind of method": (
+        """
+        class A:
+            def __init__(self): self.log = ["A"]
+            def __repr__(self): return "A"
+            @classmethod
+            def make(cls): return cls()
+            @property
+            def p(self): return "Ap"
+            def __getattribute__(self, name): return super().__getattribute__(name)
+        class B(A):
+            def __init__(self):
+                super().__init__()
+                self.log.append("B")
+                self.later = lambda: super(B, self).__repr__() + "B"
+            @classmethod
+            def make(cls): return super().make()
+            @property
+            def p(self): return super().p + "Bp"
+            def __repr__(self): return super().__repr__() + "B"
+        b = B.make()
+        later, make = b.later, B.make
+        """,
+        "assert b.log == ['A', 'B'] and b.p == 'ApBp' and repr(b) == 'AB' == later() and type(make()) is B",
+    ),
+    "enum: numbers, texts and sets made of several arguments": (
+        """
+        import enum
+        class C(complex, enum.Enum):
+            I = 1j
+        class T(frozenset, enum.Enum):
+            A = [1]
+        class S(str, enum.Enum):
+            A = b"x", "ascii"
+            def __str__(self): return "never"
+        class N(int, enum.Enum):
+            FF = "ff", 16
+        i, a, s, n = C.I, T.A, S.A, N.FF
+        values = [i.value, a.value, s.value, n.value]
+        """,
+        """
+        assert i * 1j == -1 and i is C.I and a == {1} and a is T.A and s + "y" == "xy" and s is S.A and n == 255 and n is N.FF
+        assert values == [C.I.value, T.A.value, S.A.value, N.FF.value]
+        """,
+    ),
+    "enum: negative, empty and unknown integer flags": (
+        "import enum\nclass I(enum.IntFlag):\n    A = 1\n    B = 2\nn, m, z, far = ~I.A, I(-1), I(0), I(64) | I.B",
+        "assert n == ~I.A and m == I(-1) and z == 0 and far == 66 and {type(each) for each in (n, m, z, far)} == {I}",
+    ),
+    "enum: an older one of the same name, and one put in twice by a closure": (
+        """
+        import enum
+        class S(enum.Enum):
+            A = 1
+        old = S.A
+        class S(enum.Enum):
+            A = 1
+        def make(k):
+            class E(enum.Enum):
+                A = k
+                def get(self): return k, E
+            return E
+        E1, E2 = make(1), make(2)
+        a = E1.A
+        """,
+        "assert old is not S.A and type(old) is not S and old.value == 1 and a is E1.A and a.get() == (1, E1) and E2.A.get() == (2, E2)",
+    ),
+    "enum: attributes and methods that came later": (
+        """
+        import enum
+        shared = {"k": []}
+        class E(enum.Enum):
+            _order_ = "A B"
+            A = shared
+            B = 2
+        E.extra, E.f = 5, lambda self: self.value
+        E.A.value["k"].append(E.A)
+        """,
+        "assert E.extra == 5 and E.B.f() == 2 and shared['k'][0] is E.A and E.A.value is shared and list(E) == [E.A, E.B]",
+    ),
+    "slots beside a __dict__ and weak references in slots": (
+        """
+        import weakref
+        class A:
+            __slots__ = ("a", "__dict__")
+        class B:
+            __slots__ = ("me", "__weakref__")
+        a, b = A(), B()
+        a.a, a.b = 1, [a]
+        b.me = weakref.ref(b)
+        """,
+        "assert a.a == 1 and a.b[0] is a and vars(a) == {'b': [a]} and b.me() is b",
+    ),
+    "an ordered dict that says how it is pickled": (
+        """
+        import collections
+        class O(collections.OrderedDict):
+            def __reduce__(self): return O, (list(self.items()),)
+        o = O(a=1)
+        """,
+        "assert o == {'a': 1} and type(o) is O",
+    ),
 }
 
 if sys.version_info >= (3, 11):
@@ -1688,6 +2285,69 @@ if sys.version_info >= (3, 11):
             """,
             "assert array.me() is array and Array.__parameters__ == (Ts,) and Movie.__optional_keys__ == {'year'} and model.__dataclass_transform__",
         ),
+        "enum: a boundary that keeps, functions as members": (
+            """
+            import enum
+            class K(enum.Flag, boundary=enum.KEEP):
+                A = 1
+            class Eject(enum.IntFlag, boundary=enum.EJECT):
+                A = 1
+            class Conform(enum.Flag, boundary=enum.CONFORM):
+                A = 1
+            class N(enum.Enum):
+                @enum.member
+                def f(): return 1
+                @enum.nonmember
+                def g(self): return 2
+            k, f, out, a = K(9), N.f, Eject(8), Conform(3)
+            """,
+            """
+            assert k.value == 9 and K.A in k and f is N.f and f.value() == 1 and f.g() == 2
+            assert out == 8 and type(out) is int and Eject(9) == 9 and a is Conform.A is Conform(5)
+            """,
+        ),
+        "enum: StrEnum with words and methods of its own": (
+            """
+            import enum
+            class S(enum.StrEnum):
+                A = enum.auto()
+                B = "b"
+                def __str__(self): return "X"
+                @classmethod
+                def _missing_(cls, value): return cls.B
+            class R(int, enum.ReprEnum):
+                ONE = 1
+            a, table, r = S.A, {S.B: 1}, R.ONE
+            """,
+            "assert a + '!' == 'a!' and str(a) == 'X' and a is S('a') and S('zzz') is S.B and table['b'] == 1 and next(iter(table)) is S.B and r is R(1)",
+        ),
+        "enum: with a dataclass as its type": (
+            """
+            import enum
+            from dataclasses import dataclass
+            @dataclass
+            class Point:
+                x: int
+                y: int = 2
+            class Place(Point, enum.Enum):
+                HERE = 1
+                THERE = 5, 6
+            there = Place.THERE
+            """,
+            "assert (there.x, there.y) == (5, 6) and there is Place.THERE and Place.HERE.y == 2",
+        ),
+        "dataclasses with slots for weak references": (
+            """
+            import weakref
+            from dataclasses import dataclass
+            @dataclass(slots=True, weakref_slot=True)
+            class D:
+                x: int
+            d = D(1)
+            r = weakref.ref(d)
+            """,
+            "assert r() is d and not hasattr(d, '__dict__') and d == D(1)",
+        ),
     }
 if sys.version_info >= (3, 12):
     CLASSES |= {
@@ -1716,5 +2376,28 @@ if sys.version_info >= (3, 12):
             d = D[int](1)
             """,
             "assert d == D(1) and D.__parameters__ == D.__type_params__",
+        ),
+        "type aliases of new syntax": (
+            """
+            class Node: pass
+            type Pair[A] = tuple[A, A]
+            type Nodes = list[Node]
+            ints, nodes = Pair[int], Nodes
+            """,
+            "assert ints.__args__ == (int,) and ints.__origin__ is Pair and Pair.__type_params__[0].__name__ == 'A' and Nodes.__value__ == list[Node]\n"
+            "assert nodes is Nodes and Nodes.__name__ == 'Nodes' and Pair.__value__.__origin__ is tuple",
+        ),
+        "functions of new syntax keep their type parameters": (
+            """
+            from typing import Callable
+            class A: pass
+            def first[T: (int, str)](items: list[T]) -> T: return items[0]
+            def bounded[T: A, *Ts, **P](x: T, f: Callable[P, T], *rest: *Ts) -> T: return x
+            """,
+            """
+            T, Ts, P = bounded.__type_params__
+            assert first.__type_params__[0].__constraints__ == (int, str) and T.__bound__ is A and (Ts.__name__, P.__name__) == ("Ts", "P")
+            assert first([1]) == 1 and first.__annotations__["return"] is first.__type_params__[0]
+            """,
         ),
     }

@@ -768,4 +768,43 @@ FUNCTIONS = {
         assert rand() == b
         """,
     ),
+    "a name that a function makes global": (
+        "def put():\n    global fresh\n    fresh = 5",
+        "put()\nassert fresh == 5",
+    ),
+    "methods made of a callable object and of a builtin": (
+        """
+        import types
+        class Call:
+            def __call__(self, me, x): return me, x
+        call = Call()
+        bound, length = types.MethodType(call, 5), types.MethodType(len, "abc")
+        """,
+        "assert bound(3) == (5, 3) and bound.__func__ is call and length() == 3",
+    ),
+    "methods of generators, coroutines, caches and iterators": (
+        """
+        import functools
+        class C:
+            def g(self): yield self
+            async def a(self): return self
+            def __iter__(self): return iter([1])
+            @functools.lru_cache
+            def m(self): return 1
+        c = C()
+        g, a, it, m = c.g, c.a, c.__iter__, c.m
+        """,
+        "assert list(g()) == [c] and await a() is c and list(it()) == [1] and m() == 1 and m.__self__ is c",
+    ),
+    "methods of objects that are equal to everything": (
+        """
+        class C:
+            def __eq__(self, other): return True
+            __hash__ = None
+            def m(self): return 1
+        c, d = C(), C()
+        methods, unbound = [c.m, d.m, c.m], C.m
+        """,
+        "assert methods[0].__self__ is c is methods[2].__self__ and methods[1].__self__ is d and unbound is C.m",
+    ),
 }

@@ -616,4 +616,115 @@ LIBRARY = {
         assert table[1, 3] == 7 and table.shape == (2, 4) and constant.obj is fixed
         """,
     ),
+    "C structures": (
+        """
+        import ctypes
+        class Point(ctypes.Structure):
+            _fields_ = [("x", ctypes.c_int), ("y", ctypes.c_double)]
+        p, n, row = Point(1, 2.5), ctypes.c_int(7), (ctypes.c_int * 3)(1, 2, 3)
+        """,
+        "assert p.x + p.y == 3.5 and n.value == 7 and list(row) == [1, 2, 3] and type(p) is Point",
+    ),
+    "C structures with methods, unions and structures in structures": (
+        """
+        import ctypes
+        class Point(ctypes.Structure):
+            _fields_ = [("x", ctypes.c_int), ("y", ctypes.c_double)]
+            def total(self): return self.x + self.y
+        class Either(ctypes.Union):
+            _fields_ = [("n", ctypes.c_int32), ("raw", ctypes.c_uint8 * 4)]
+        class Line(ctypes.Structure):
+            _fields_ = [("start", Point), ("end", Point)]
+        p, either, line = Point(1, 2.5), Either(n=257), Line(Point(1, 2), Point(3, 4))
+        """,
+        "assert p.total() == 3.5 and list(either.raw)[:2] == [1, 1] and line.end.total() == 7 and type(line) is Line",
+    ),
+    "context variables": (
+        """
+        import contextvars
+        level, empty, default = contextvars.ContextVar("level"), contextvars.ContextVar("empty"), contextvars.ContextVar("d", default=[1])
+        level.set({"a": level})
+        def get(): return level.get()
+        """,
+        """
+        assert get()["a"] is level and level.name == "level" and default.get() == [1] and empty.get(None) is None
+        token = level.set(5)
+        assert get() == 5
+        level.reset(token)
+        assert get()["a"] is level
+        """,
+    ),
+    "views of arrays and of parts": (
+        """
+        import array
+        numbers = array.array("d", [1.0, 2.0, 3.0])
+        whole, part, row = memoryview(numbers), memoryview(numbers)[1:], memoryview(b"abcdef")[::2]
+        """,
+        "assert whole[2] == 3.0 and whole.format == 'd' and list(part) == [2.0, 3.0] and bytes(row) == b'ace'",
+    ),
+    "modules made at run time that know each other": (
+        """
+        import types, sys
+        a, b = types.ModuleType("a_", "Doc."), types.ModuleType("b_")
+        exec("k = 1\\ndef f(): return other.g() + k\\nclass C:\\n    def m(self): return f()", a.__dict__)
+        exec("def g(): return other.k * 10\\nimport math as m", b.__dict__)
+        a.other, b.other = b, a
+        c, f = a.C(), a.f
+        """,
+        """
+        assert f() == 11 == c.m() and a.__doc__ == "Doc." and b.m.sqrt(4) == 2
+        a.k = 2
+        assert f() == 22 and type(c) is a.C
+        """,
+    ),
+    "a package made at run time in sys.modules": (
+        """
+        import sys, types
+        top, sub = types.ModuleType("made_top"), types.ModuleType("made_top.sub")
+        exec("__path__ = []\\ndef f(): from made_top import sub; return sub.g()", top.__dict__)
+        exec("def g(): return 5", sub.__dict__)
+        top.sub = sub
+        sys.modules["made_top"], sys.modules["made_top.sub"] = top, sub
+        """,
+        "assert top.f() == 5\nimport made_top.sub\nassert made_top.sub is sub",
+    ),
+    "functions and classes of one namespace of exec": (
+        """
+        own = {"__name__": "own"}
+        exec('''
+        total = 0
+        class Account:
+            rate = 2
+            def add(self, n):
+                global total
+                total += n * self.rate
+                return helper()
+        def helper(): return total
+        account = Account()
+        ''', own)
+        account, helper = own["account"], own["helper"]
+        """,
+        "assert account.add(3) == 6 == helper() == own['total'] and type(account) is own['Account'] and account.__class__.__module__ == 'own'",
+    ),
+    "context variables and contexts of values": (
+        """
+        import contextvars
+        import numpy as np
+        level, tags = contextvars.ContextVar("level", default=np.arange(3)), contextvars.ContextVar("tags")
+        level.set(np.arange(4))
+        tags.set([level])
+        def f(): return level.get().sum(), tags.get()[0]
+        """,
+        "total, var = f()\nassert total == 6 and var is level",
+    ),
+    "structs and weak methods": (
+        """
+        import struct, weakref
+        class X:
+            def m(self): return 1
+        x = X()
+        pack, kind, method = struct.Struct("<id"), [].__iter__, weakref.WeakMethod(x.m)
+        """,
+        "assert pack.unpack(pack.pack(1, 2.0)) == (1, 2.0) and list(kind()) == [] and method()() == 1 and method().__self__ is x",
+    ),
 }

@@ -160,4 +160,9 @@ NOTEBOOK = {
         "X = 1\nY = 2\nG = globals()\nimport __main__ as mm",
         "assert G['X'] == 1 and mm.Y == 2 and globals()['Y'] == 2",
     ),
+    "the session's module, imported by the cell": ("X = 1", "from __main__ import X as y\nassert y == 1"),
+    "the session's module, imported by a function": (
+        "X = 1\ndef f():\n    import __main__\n    return __main__.X",
+        "assert f() == 1",
+    ),
 }

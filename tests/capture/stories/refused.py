@@ -290,4 +290,22 @@ REFUSED = {
         "middle.<closure log>",
         "open file",
     ),
+    "a thread that runs": (
+        "import threading\nstop = threading.Event()\nt = threading.Thread(target=stop.wait, daemon=True)\nt.start()",
+        "t.is_alive()",
+        "t",
+        "running",
+    ),
+    "a file in a default factory": (
+        "from collections import defaultdict\nsource = open('/dev/null')\nlines = defaultdict(lambda: source.read())",
+        "lines[0]",
+        "lines.default_factory → global source",
+        "open file",
+    ),
+    "a slider": (
+        "import ipywidgets\ns = ipywidgets.IntSlider(value=3)",
+        "s.value",
+        "s…",
+        "",
+    ),
 }

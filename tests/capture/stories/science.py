@@ -415,4 +415,146 @@ SCIENCE = {
         """,
         "part[0] = -1\nassert big[10] == -1 == turned[10, 0]\nturned[3, 2] = -5\nassert column[2] == -5 == big[203]",
     ),
+    "numpy: every dtype in every order, small and large": (
+        """
+        import numpy as np
+        kinds = ["?", "i1", "u2", "<i4", ">i4", "u8", "f2", ">f4", "f8", "g", "c8", ">c16", "S3", "U2", ">U2", "M8[D]", "m8[ns]", "V5", "O",
+                 [("a", "<i2"), ("b", ">f8", (2,))], np.dtype([("x", "i1"), ("y", "f8")], align=True)]
+        def filled(kind, size):
+            raw = np.zeros((size, 4), dtype=kind)
+            if raw.dtype.hasobject: raw[...] = None
+            else: raw.reshape(-1).view("V%d" % raw.dtype.itemsize)[:] = raw.reshape(-1).view("V%d" % raw.dtype.itemsize)
+            if raw.dtype.kind in "iufc": raw[...] = np.arange(raw.size).reshape(raw.shape) % 100
+            return raw
+        def variants(a): return [a, np.asfortranarray(a), a[::2], a[:, ::-1], a.T, a[1:1], a[0, 0:1], a.copy()[..., None]]
+        arrays = {(n, size): variants(filled(kind, size)) for n, kind in enumerate(kinds) for size in (4, 20_000)}
+        expected = {key: [(v.dtype, v.shape, v.tobytes() if v.dtype.kind != "O" else None) for v in vs] for key, vs in arrays.items()}
+        """,
+        """
+        import numpy as np
+        def same(v, raw, dtype, shape): return v.tobytes() == raw or (v == np.frombuffer(raw, dtype).reshape(shape)).all()
+        for key, vs in arrays.items():
+            for v, (dtype, shape, raw) in zip(vs, expected[key]):
+                assert v.dtype == dtype and v.shape == shape and (raw is None or same(v, raw, dtype, shape)), (key, dtype)
+                assert v.flags.writeable
+        """,
+    ),
+    "numpy: arrays with and without shared memory": (
+        """
+        import numpy as np
+        small, large = np.arange(12.0), np.arange(20_000.0)
+        views = {name: [a, a[2:], a[::-2], a.reshape(2, -1).T, a.view("i8"), a[5:6][0:1]] for name, a in (("small", small), ("large", large))}
+        separate = [small.copy(), large.copy()]
+        record = np.zeros(5, [("a", "i4"), ("b", "f8")])
+        field, wide = record["b"], np.broadcast_to(np.arange(3), (4, 3))
+        windows = np.lib.stride_tricks.sliding_window_view(small, 3)
+        """,
+        """
+        for name, a in (("small", small), ("large", large)):
+            whole, rest, back, table, raw, one = views[name]
+            a[:] = 7.5
+            assert whole is a and (rest == 7.5).all() and (back == 7.5).all() and (table == 7.5).all() and one[0] == 7.5 and (raw == raw[0]).all()
+            back[0] = -1
+            assert a[-1] == -1 == table[-1, -1]
+        assert separate[0][3] == 3 and separate[1][3] == 3 and wide.shape == (4, 3) and wide[3, 2] == 2 and (windows[0] == 7.5).all()
+        record["b"][1] = 9
+        assert field[1] == 9
+        """,
+    ),
+    "numpy: masked arrays, records and matrices that share": (
+        """
+        import numpy as np
+        base = np.arange(10_000.0)
+        masked = np.ma.masked_array(base, mask=base % 2 == 0)
+        hard = np.ma.array([1, 2, 3], mask=[0, 1, 0], hard_mask=True, fill_value=-7)
+        records, matrix = np.rec.fromarrays([[1, 2], ["a", "b"]], names="n,s"), np.matrix([[1, 2], [3, 4]])
+        scalar, row, void = np.ma.masked, records[1], np.zeros(1, [("a", "i4")])[0]
+        chars = np.char.array(["a", "b"])
+        """,
+        """
+        import numpy as np
+        assert masked.count() == 5_000 and masked.sum() == base[1::2].sum() and hard.fill_value == -7 and hard[1] is np.ma.masked is scalar
+        assert records.n.sum() == 3 and type(records) is np.recarray and row.s == "b" and (matrix * matrix)[0, 0] == 7 and type(matrix) is np.matrix
+        assert void["a"] == 0 and chars.upper()[1] == "B"
+        """,
+    ),
+    "numpy: subclasses of arrays with a view and a large one": (
+        """
+        import numpy as np
+        class Q(np.ndarray):
+            def __new__(cls, data, unit):
+                made = np.asarray(data).view(cls)
+                made.unit = unit
+                return made
+            def __array_finalize__(self, other): self.unit = getattr(other, "unit", None)
+        q, large = Q([1.0, 2.0], "m"), Q(np.arange(20_000.0), "s")
+        part, obj = large[10:20], np.array([q, None, [1]], dtype=object)
+        """,
+        "assert q.unit == 'm' and type(q) is Q and large.unit == 's' == part.unit and part[0] == 10 and (large * 2).unit == 's' and obj[0] is q and obj[2] == [1]",
+    ),
+    "pandas: frames over arrays, kinds of columns and of indexes": (
+        """
+        import numpy as np
+        import pandas as pd
+        data = np.arange(12.0).reshape(4, 3)
+        frame = pd.DataFrame(data, columns=list("abc"))
+        kinds = pd.DataFrame({
+            "cat": pd.Categorical(["x", "y", None], categories=["y", "x"], ordered=True), "int": pd.array([1, None, 3], dtype="Int64"),
+            "text": pd.array(["a", None, "c"], dtype="string"), "bool": pd.array([True, None, False], dtype="boolean"),
+            "when": pd.date_range("2024", periods=3, tz="UTC"), "per": pd.period_range("2024", periods=3, freq="M"),
+            "gap": pd.arrays.SparseArray([0, 0, 1]), "iv": pd.interval_range(0, 3), "obj": [[1], {"a": 1}, None], "td": pd.to_timedelta([1, 2, 3], unit="h")})
+        multi = pd.MultiIndex.from_product([["a", "b"], [1, 2]], names=["l", "n"])
+        series, nested = pd.Series(range(4), index=multi, name="s"), pd.DataFrame(np.eye(4), index=multi, columns=multi)
+        frame.attrs["unit"] = "m"
+        big = pd.DataFrame({"a": np.arange(50_000), "b": np.arange(50_000.0), "c": ["x"] * 50_000})
+        column, index = big["b"], big.index
+        grouped = kinds.groupby("cat", observed=False)
+        stamp, delta, missing, period = pd.Timestamp("2024", tz="UTC"), pd.Timedelta(1), pd.NaT, pd.Period("2024-01")
+        copies = kinds.copy(), series.copy(), nested.copy()
+        """,
+        """
+        import pandas as pd
+        pd.testing.assert_frame_equal(kinds, copies[0])
+        pd.testing.assert_series_equal(series, copies[1])
+        pd.testing.assert_frame_equal(nested, copies[2])
+        assert frame.attrs == {"unit": "m"} and frame.sum().sum() == 66 and series["b", 2] == 3 and nested.index.names == ["l", "n"]
+        assert big["b"].sum() == column.sum() and index.equals(big.index) and grouped.size().sum() == 2 and missing is pd.NaT and period.year == 2024
+        frame.loc[0, "a"] = big.loc[0, "b"] = 100.0
+        assert frame.loc[0, "a"] == 100 and stamp.tzinfo is not None and delta.value == 1 and kinds["cat"].cat.ordered
+        """,
+    ),
+    "scipy: sparse matrices of every format": (
+        """
+        import numpy as np
+        import scipy.sparse as sp
+        dense = np.eye(200) * 3
+        formats = {f: sp.random(200, 100, density=0.5, format=f, random_state=1) for f in ("csr", "csc", "coo", "lil", "dok", "dia", "bsr")}
+        arrays = sp.csr_array(dense), sp.coo_array(dense)
+        expected = {f: m.toarray() for f, m in formats.items()}
+        shared = sp.csr_matrix((formats["csr"].data, formats["csr"].indices, formats["csr"].indptr), copy=False)
+        operator = sp.linalg.aslinearoperator(arrays[0]) if hasattr(sp, "linalg") else None
+        """,
+        """
+        assert all((m.toarray() == expected[f]).all() and m.format == f for f, m in formats.items()) and arrays[0].sum() == 600 == arrays[1].sum()
+        formats["csr"].data[0] = 99
+        assert shared.data[0] == 99
+        """,
+    ),
+    "numpy and pandas: methods of their objects, singletons": (
+        """
+        import numpy as np
+        import pandas as pd
+        rng, series = np.random.default_rng(3), pd.Series([1, 2])
+        normal, fresh, unbound = rng.normal, np.random.default_rng, np.random.Generator.normal
+        total, grouped, mean = series.sum, series.groupby([0, 1]).sum, pd.DataFrame.mean
+        marks = [np.ma.masked, np.ma.nomask, pd.NaT, pd.NA, np.newaxis]
+        """,
+        """
+        import numpy as np
+        import pandas as pd
+        assert normal.__self__ is rng and fresh(1).random() == fresh(1).random() and unbound(rng) is not None
+        assert total() == 3 and total.__self__ is series and grouped()[1] == 2 and mean is pd.DataFrame.mean
+        assert all(a is b for a, b in zip(marks, [np.ma.masked, np.ma.nomask, pd.NaT, pd.NA, None]))
+        """,
+    ),
 }
