@@ -1483,7 +1483,7 @@ CLASSES = {
             Y = 2
         not_r, not_x = ~P.R, ~Q.X
         """,
-        "assert not_r is P.W and ~P.W is P.R and ~not_r is P.R and not_x == Q.Y and ~P(0) == P.R | P.W",
+        "assert not_r is P.W and ~P.W is P.R and ~not_r is P.R and not_x == ~Q.X and ~P(0) == P.R | P.W",
     ),
     "enum: members that know each other": (
         """
@@ -2224,6 +2224,126 @@ CLASSES = {
         o = O(a=1)
         """,
         "assert o == {'a': 1} and type(o) is O",
+    ),
+    "__getattr__ with slots, with __getstate__, over a list": (
+        """
+        class P:
+            def __init__(self, inner): self.inner = inner
+            def __getattr__(self, name):
+                if name.startswith("__"): raise AttributeError(name)
+                return getattr(self.inner, name)
+            def __getstate__(self): return self.inner
+            def __setstate__(self, state): self.inner = state
+        class Slots:
+            __slots__ = ("i", "_j")
+            def __init__(self, i): self.i = i
+            def __getattr__(self, name): return f"any {name}"
+        class Row(list):
+            def __getattr__(self, name): return "any"
+        class Never:
+            def __getattribute__(self, name): raise RuntimeError(name)
+        p, s, row, never = P([1]), Slots([1]), Row([1]), Never()
+        row.append(row)
+        row.k = 1
+        object.__setattr__(never, "x", 1)
+        """,
+        """
+        assert p.count(1) == 1 and s.i == [1] and s.other == "any other" and s._j == "any _j" and row[1] is row and row.k == 1 and row.z == "any"
+        assert object.__getattribute__(never, "x") == 1 and type(never) is Never
+        """,
+    ),
+    "objects that let nobody set attributes": (
+        "class P:\n    def __init__(self, x): self.__dict__['x'] = x\n    def __setattr__(self, n, v): raise TypeError('frozen')\np = P(1)",
+        "assert p.x == 1",
+    ),
+    "a __new__ with keywords, with slots, with a base's, with a cache, of a generic class": (
+        """
+        from typing import Generic, TypeVar
+        class K:
+            def __new__(cls, *, a):
+                made = object.__new__(cls)
+                made.a = a
+                return made
+        class B:
+            def __new__(cls, *a):
+                made = super().__new__(cls)
+                made.made = a
+                return made
+        class C(B):
+            def __new__(cls, x): return super().__new__(cls, x, x)
+        class S:
+            __slots__ = ("a",)
+            def __new__(cls, a):
+                made = super().__new__(cls)
+                made.a = a
+                return made
+        class Cached:
+            known = {}
+            def __new__(cls, k):
+                if k not in cls.known: cls.known[k] = super().__new__(cls)
+                return cls.known[k]
+        T = TypeVar("T")
+        class G(Generic[T]):
+            def __new__(cls, a):
+                made = super().__new__(cls)
+                made.a = a
+                return made
+        k, c, s, one, two, g = K(a=1), C(1), S(1), Cached(1), Cached(2), G[int](1)
+        """,
+        "assert k.a == 1 and K(a=2).a == 2 and c.made == (1, 1) and s.a == 1 and Cached(1) is one and Cached(2) is two and g.a == 1",
+    ),
+    "__reduce__ by a lambda and by a dotted name, a state of None": (
+        """
+        class R:
+            def __init__(self): self.f = lambda: 5
+            def __reduce__(self): return (lambda k: R(), (1,))
+        class Outer:
+            class In:
+                def __reduce__(self): return "Outer.it"
+        Outer.it = Outer.In()
+        class N:
+            def __init__(self): self.x = 1
+            def __getstate__(self): return None
+            def __setstate__(self, state): self.x = "set"
+        r, it, n = R(), Outer.it, N()
+        """,
+        "assert r.f() == 5 and it is Outer.it and getattr(n, 'x', 'set') == 'set'",
+    ),
+    "exceptions of libraries": (
+        """
+        import asyncio, json, subprocess, urllib.error
+        found = []
+        for act in (lambda: json.loads("{"), lambda: subprocess.run(["false"], check=True), lambda: open("/no/such")):
+            try: act()
+            except Exception as error: found.append(error)
+        found += [urllib.error.HTTPError("u", 404, "no", {}, None), asyncio.TimeoutError("t"), UnicodeDecodeError("a", b"b", 0, 1, "r")]
+        empty = SystemExit(), StopIteration(), GeneratorExit(), KeyboardInterrupt("k"), asyncio.CancelledError("c")
+        """,
+        """
+        syntax, process, gone, http, late, text = found
+        assert (syntax.pos, syntax.doc) == (1, "{") and process.returncode == 1 and (gone.filename, gone.errno) == ("/no/such", 2)
+        assert http.code == 404 and late.args == ("t",) and text.start == 0
+        assert empty[0].code is None and empty[1].value is None and empty[3].args == ("k",) and type(empty[4]) is asyncio.CancelledError
+        """,
+    ),
+    "exceptions within their own arguments, and raised again": (
+        """
+        import threading
+        first, second = ValueError(), KeyError([])
+        first.args = (first,)
+        second.args[0].append(second)
+        class Held(Exception):
+            __slots__ = ("a", "__weakref__")
+        held = Held(1)
+        held.a, held.b, held.lock = 2, 3, threading.Lock()
+        try: int("x")
+        except ValueError as error: kept = error
+        """,
+        """
+        assert first.args[0] is first and second.args[0][0] is second and (held.a, held.b, held.args) == (2, 3, (1,)) and held.lock.acquire(False)
+        try: raise kept
+        except ValueError as again: assert again is kept and again.__traceback__ is not None
+        """,
     ),
 }
 

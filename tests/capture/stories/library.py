@@ -727,4 +727,40 @@ LIBRARY = {
         """,
         "assert pack.unpack(pack.pack(1, 2.0)) == (1, 2.0) and list(kind()) == [] and method()() == 1 and method().__self__ is x",
     ),
+    "threads of a class of one's own, a timer, one that is over": (
+        """
+        import threading
+        class T(threading.Thread):
+            def __init__(self, n): super().__init__(name="t"); self.n = n
+            def run(self): self.out = self.n
+        t, timer, over = T(3), threading.Timer(0, print), threading.Thread(target=print)
+        over.start(); over.join()
+        """,
+        """
+        t.start(); t.join(); timer.start(); timer.join()
+        assert t.out == 3 and t.name == "t" and not over.is_alive()
+        try: over.start()
+        except RuntimeError: pass
+        else: raise AssertionError("it had run")
+        """,
+    ),
+    "two views of one bytearray": (
+        "data = bytearray(b'abcd')\nwhole, part = memoryview(data), memoryview(b'xyz')[1:]",
+        "whole[1] = 120\nassert data == b'axcd' and bytes(part) == b'yz'",
+    ),
+    "views of arrays of numpy": (
+        "import numpy as np\nm, table, turned = memoryview(np.arange(4.0)), memoryview(np.arange(6.0).reshape(2, 3)), memoryview(np.arange(6).reshape(2, 3).T)",
+        "assert m[1] == 1.0 and m.format == 'd' and table[1, 2] == 5.0 and turned.tolist() == [[0, 3], [1, 4], [2, 5]]",
+    ),
+    "queues and conditions of classes of one's own": (
+        """
+        import queue, threading
+        class Q(queue.Queue):
+            def put_twice(self, x): self.put(x); self.put(x)
+        class C(threading.Condition): pass
+        q, c = Q(), C()
+        q.put_twice(1)
+        """,
+        "assert q.get() == 1 and q.qsize() == 1\nwith c: c.notify()",
+    ),
 }
