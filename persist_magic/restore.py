@@ -222,7 +222,8 @@ def set_container(obj: Any, state: tuple[dict[str, Any], dict[str, Any], type, A
 
 
 def set_exception(error: BaseException, state: tuple[Any, dict[str, Any], tuple[Any, Any, bool], Any, Any]) -> None:
-    error.args, members, chain, attributes, slots = state
+    args, members, chain, attributes, slots = state
+    vars(BaseException)["args"].__set__(error, args)
     for name, value in members.items():
         with contextlib.suppress(AttributeError, TypeError):  # read-only ones come from the arguments
             object.__setattr__(error, name, value)

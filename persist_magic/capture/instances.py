@@ -51,14 +51,15 @@ def reducer_of(kind: type, importable: bool) -> Callable[[Any], Reduction] | Non
     if kind in copyreg.dispatch_table:
         return None
     if issubclass(kind, BaseException):
-        return None if _defines(kind, _HOOKS | _STATE_HOOKS | _ARGUMENT_HOOKS) else _exception
+        return None if _is_pickled_by(kind, importable) else _exception
     if issubclass(kind, enum.Enum):
         return None if importable else _member
     if _defines(kind, _HOOKS):
         return None if importable else _by_its_own_words
     special = _answers_for_anything(kind)
     if not importable:
-        special |= issubclass(kind, _CONTAINERS) or (_defines(kind, {"__new__"}) and not issubclass(kind, _VALUES))
+        special |= issubclass(kind, _CONTAINERS) or _defines(kind, {"__setattr__"})
+        special |= _defines(kind, {"__new__"}) and not issubclass(kind, _VALUES)
     if special and _made_of_builtins(kind) and not _defines(kind, _STATE_HOOKS | _ARGUMENT_HOOKS):
         return _by_its_class
     if _is_plain(kind):
@@ -197,17 +198,35 @@ def _by_its_own_words(obj: Any) -> Reduction:
     The reader has no such global yet; it gets the object and with it the name.
     """
     reduced = obj.__reduce_ex__(5)
-    if isinstance(reduced, tuple) and len(reduced) == 2 and not _says_so_itself(type(obj)):
-        # a library's class whose words leave out what the session's class has added
-        return *reduced, _state(obj, type(obj)), None, None, restore.set_object
+    kind = type(obj)
+    if isinstance(reduced, tuple) and len(reduced) == 2 and not _says_so_itself(kind):
+        # a library's words: they leave out what the session's class has added, and do not know its __new__
+        made: Any = reduced
+        base: Any = next(each for each in kind.__mro__ if not _is_of_session(each))
+        if reduced[0] is kind and base.__new__ is not object.__new__:
+            made = restore.new_object, (base, kind, *reduced[1])
+        return *made, _state(obj, kind), None, None, restore.set_object
     by_name = isinstance(reduced, str) and not _found(getattr(obj, "__module__", None), reduced, obj)
     return _by_its_class(obj) if by_name and _made_of_builtins(type(obj)) else reduced
 
 
 def _says_so_itself(kind: type) -> bool:
     """Whether it is a class of the session that says how its instances are pickled."""
-    home = next(each for each in kind.__mro__ if not _HOOKS.isdisjoint(vars(each)))
-    return home.__module__ == "__main__" or "<locals>" in home.__qualname__
+    return _is_of_session(next(each for each in kind.__mro__ if not _HOOKS.isdisjoint(vars(each))))
+
+
+def _is_of_session(kind: type) -> bool:
+    return kind.__module__ == "__main__" or "<locals>" in kind.__qualname__
+
+
+def _is_pickled_by(kind: type, importable: bool) -> bool:
+    """Whether an exception says how it is pickled; a library's words do not hold for an ``__init__`` of the session."""
+    hooks = _HOOKS | _STATE_HOOKS | _ARGUMENT_HOOKS
+    home = next((each for each in kind.__mro__ if each not in _STOCK and not hooks.isdisjoint(vars(each))), None)
+    if home is None:
+        return False
+    own_init = not importable and any("__init__" in vars(each) for each in kind.__mro__[: kind.__mro__.index(home)])
+    return not own_init
 
 
 def _found(module: object, name: str, obj: object) -> bool:

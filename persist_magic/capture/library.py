@@ -83,7 +83,13 @@ def _lock(lock: object) -> Reduction:
 
 def _memoryview(view: memoryview) -> Reduction:
     """A view of a whole object as a view of that one, of a part of it as a view of a copy."""
-    exporter = view.obj
+    exporter: Any = view.obj
+    if home_of(type(exporter)) == "numpy" and (view.shape, view.strides) == (exporter.shape, exporter.strides):
+        return memoryview, (exporter,)
+    if not view.nbytes:
+        return memoryview, (b"" if view.readonly else bytearray(),)
+    if len(view.format) != 1:
+        raise Refused(f"cannot pickle 'memoryview' of format {view.format!r}", "take its object instead")
     whole = isinstance(exporter, (bytes, bytearray)) and view.c_contiguous and len(exporter) == view.nbytes
     if not whole:
         exporter = view.tobytes() if view.readonly else bytearray(view.tobytes())

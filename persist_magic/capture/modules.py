@@ -66,7 +66,7 @@ def _file_of(name: str) -> str | None:
     module = sys.modules.get(name)
     try:
         spec = getattr(module, "__spec__", None) if module is not None else _find_spec(name)
-    except (ImportError, AttributeError, ValueError, KeyError):  # its parent is not what it seems; the cell's own import will tell
+    except (ImportError, AttributeError, ValueError, KeyError):  # the cell will tell
         return None
     file = getattr(module, "__file__", None) or getattr(spec, "origin", None)
     if isinstance(file, str) and file not in ("built-in", "frozen", "namespace"):

@@ -534,8 +534,9 @@ class Reducer:
         for name in ("__slots__", "__orig_bases__", "_is_protocol"):
             if name in attributes:
                 namespace[name] = attributes[name]
-        if "__class__" in attributes:  # could not be set later: it would be the class's own class
-            namespace["__class__"] = attributes.pop("__class__")
+        for name in ("__class__", "__dict__"):  # could not be set later: they would be the class's own
+            if isinstance(attributes.get(name), property):
+                namespace[name] = attributes.pop(name)
         if _ctypes_example(type(cls)) is not None:  # their metaclass makes the fields
             fields = [name for name, *_ in attributes.get("_fields_", ())]
             for name in fields:
