@@ -23,7 +23,8 @@ from ..digests import Checksum, new_digest
 from ..store import Payload, create_file, sync_file, write_all
 from .arrays import SMALL_BUFFER, CanonicalArrays
 from .canonical import LARGEST_CANONICAL, SMALL_CANONICAL, canonical_bytes, may_hold_sets
-from .pickler import CPickler, DeepPickler, Reducer, StandIn
+from .pickler import CPickler, DeepPickler, Reducer
+from .standin import StandIn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,11 +7,9 @@ and its own savers then reduce it. Knows nothing of files: see `payload`.
 
 from __future__ import annotations
 
-import abc
 import builtins
 import collections
 import copyreg
-import enum
 import functools
 import marshal
 import operator
@@ -23,12 +21,13 @@ from collections.abc import Callable, Collection
 
 from .. import restore
 from ..digests import text_digest
-from . import instances, library
+from . import classes, instances, library
 from .arrays import Arrays
 from .bytecode import IDENTIFIER, TAKES_CODE, code_globals, code_imports, string_constants
 from .library import home_of
 from .modules import versions
 from .refusals import Refused, why_refused
+from .standin import StandIn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,33 +66,9 @@ _NATIVE: set[type] = {
     types.SimpleNamespace,
     types.GenericAlias,
 }
-_METHODS = (types.FunctionType, classmethod, staticmethod, property)
 _ARROW = " ← "
 _LONGEST_CHAIN = 4
 _STREAMS = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
-_ENUM_MACHINERY = frozenset(
-    {
-        "_generate_next_value_",
-        "_member_names_",
-        "_member_map_",
-        "_member_type_",
-        "_value2member_map_",
-        "_unhashable_values_",
-        "_unhashable_values_map_",
-        "_hashable_values_",
-        "_value_repr_",
-        "_use_args_",
-        "_new_member_",
-        "__new__",
-        "_singles_mask_",
-        "_flag_mask_",
-        "_all_bits_",
-        "_boundary_",
-        "_inverted_",
-        "__new_member__",
-        "_sort_order_",
-    }
-)
 
 
 def importable(obj: Any) -> bool:
@@ -138,58 +113,6 @@ def asked_by(function: types.FunctionType, namespace: dict[str, Any], askers: di
     if parent.count(_ARROW) > _LONGEST_CHAIN:
         parent = f"…{_ARROW}{parent.rpartition(_ARROW)[2]}"
     return f"{function.__qualname__}(){_ARROW}{parent}" if parent else f"{function.__qualname__}()"
-
-
-def _made_of(member: Any, data_type: type) -> Any:
-    """What a member of an enumeration is made of: its value, or the arguments of its data type."""
-    if data_type in (int, str, float, bytes):
-        return instances.plain(member, data_type)
-    value = member._value_
-    if type(value) is data_type and data_type is not object and not isinstance(value, tuple):
-        reduced = value.__reduce_ex__(2)
-        if isinstance(reduced, tuple) and reduced[0] is data_type and len(reduced) == 2:
-            return reduced[1]
-    return value
-
-
-def _attributes_of_members(cls: Any) -> dict[str, dict[str, Any]]:
-    """What the members of an enumeration carry besides name and value; they may refer to each other."""
-    machinery = {"_value_", "_name_", "__objclass__", "_sort_order_", "_inverted_"}
-    found = {}
-    for name, member in cls.__members__.items():
-        if name == member._name_ and (own := {k: v for k, v in member.__dict__.items() if k not in machinery}):
-            found[name] = own
-    return found
-
-
-def _registry(cls: Any) -> list[type]:
-    """The classes that were registered with an abstract base class."""
-    dump: Any = getattr(abc, "_get_dump", None)
-    return [found for reference in dump(cls)[0] if (found := reference()) is not None] if dump is not None else []
-
-
-def _library_abcs() -> list[type]:
-    """Abstract base classes of the standard library with which a class of the session may have been registered."""
-    homes = (sys.modules.get(name) for name in ("collections.abc", "numbers", "os", "importlib.abc"))
-    return [each for home in homes if home is not None for each in vars(home).values() if isinstance(each, abc.ABCMeta)]
-
-
-def _ctypes_example(meta: type) -> Any:
-    """A class of a metaclass of ctypes: these metaclasses have no name by which they could be found."""
-    ctypes = sys.modules.get("ctypes")
-    names = ("Structure", "Union", "BigEndianStructure", "LittleEndianStructure", "c_int", "Array")
-    classes = [getattr(ctypes, name) for name in names] if ctypes is not None else []
-    return next((each for each in classes if type(each) is meta), None)
-
-
-class StandIn:
-    """Pickles as a call; the session's namespace takes over its place in the memo."""
-
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
-        self._reduced = function, arguments
-
-    def __reduce__(self) -> Any:
-        return self._reduced
 
 
 class Reducer:
@@ -240,12 +163,12 @@ class Reducer:
         """Make the function that is called for each object: a closure, since its time is the pickler's time."""
         handlers: dict[type, Callable[[Any], Reduction] | None] = {}
 
-        def reduce(obj: Any, kind_of: Any = type, handlers: Any = handlers, stock: Any = NotImplemented) -> Reduction:
+        def reduce(obj: Any) -> Reduction:
             try:
-                handler = handlers[kind_of(obj)]
+                handler = handlers[type(obj)]
             except KeyError:
-                handler = handlers[kind_of(obj)] = self._handler(kind_of(obj))
-            return stock if handler is None else handler(obj)
+                handler = handlers[type(obj)] = self._handler(type(obj))
+            return NotImplemented if handler is None else handler(obj)
 
         return reduce
 
@@ -488,39 +411,17 @@ class Reducer:
             self.modules.add(cls.__module__)
             # Python 3.13 moved its paths; others find them where they always were
             return NotImplemented if cls.__module__ != "pathlib._local" else (restore.load_global, ("pathlib", cls.__name__))
-        if (example := _ctypes_example(cls)) is not None:
+        if (example := classes.ctypes_example(cls)) is not None:
             return type, (example,)
         if not cls.__flags__ & (1 << 9):  # Py_TPFLAGS_HEAPTYPE
             handler = self._by_dill(type)
             return handler(cls) if handler is not None else NotImplemented
         self.has_code = True
-        attributes = dict(cls.__dict__)
-        annotations = attributes.get("__annotations__")
+        annotations = vars(cls).get("__annotations__")
         for annotation in annotations.values() if isinstance(annotations, dict) else ():
             if isinstance(annotation, str):
                 self._mention(annotation, f"{cls.__qualname__} ← {self.emitted.get(cls.__qualname__) or 'cell'}")
-        if isinstance(cls, enum.EnumMeta):
-            make, arguments = self._enum_skeleton(cls, attributes)
-        else:
-            make, arguments = self._class_skeleton(cls, attributes)
-        if "__doc__" in attributes:  # where type.__new__ puts it, so that the class's copy has the same pickle
-            attributes = {"__doc__": attributes.pop("__doc__"), **attributes}
-        registered: list[type] = []
-        if isinstance(cls, abc.ABCMeta):
-            attributes.pop("_abc_impl", None)
-            registered = _registry(cls)
-        for name in ("__module__", "__qualname__", "__slots__", "__orig_bases__"):
-            attributes.pop(name, None)
-        for name in ("__dict__", "__weakref__"):
-            if not isinstance(attributes.get(name), property):
-                attributes.pop(name, None)
-        registers = [each for each in _library_abcs() if cls in _registry(each)]
-        members = _attributes_of_members(cls) if isinstance(cls, enum.EnumMeta) else {}
-        # the methods first: instances among the other attributes may be made by calling the class
-        methods = {name: value for name, value in attributes.items() if isinstance(value, _METHODS)}
-        others = {name: value for name, value in attributes.items() if name not in methods}
-        state = StandIn(restore.set_methods, cls, methods), others, registered, registers, members
-        return make, arguments, state, None, None, restore.set_class
+        return classes.reduce_class(cls, self._number(cls))
 
     def _number(self, cls: type) -> int:
         """Where the class's tracker stands in the payload's list: a random id in the stream would change its digest."""
@@ -528,39 +429,6 @@ class Reducer:
             self._numbers[cls] = len(self.trackers)
             self.trackers.append(restore.tracker_of(cls))
         return self._numbers[cls]
-
-    def _class_skeleton(self, cls: Any, attributes: dict[str, Any]) -> tuple[Any, tuple[Any, ...]]:
-        namespace = {"__module__": cls.__module__, "__qualname__": cls.__qualname__}
-        for name in ("__slots__", "__orig_bases__", "_is_protocol"):
-            if name in attributes:
-                namespace[name] = attributes[name]
-        for name in ("__class__", "__dict__"):  # could not be set later: they would be the class's own
-            if isinstance(attributes.get(name), property):
-                namespace[name] = attributes.pop(name)
-        if _ctypes_example(type(cls)) is not None:  # their metaclass makes the fields
-            fields = [name for name, *_ in attributes.get("_fields_", ())]
-            for name in fields:
-                attributes.pop(name, None)
-            for name in ("_pack_", "_anonymous_", "_layout_", "_align_", "_fields_", "_type_", "_length_"):
-                if name in attributes:
-                    namespace[name] = attributes.pop(name)
-        slots = attributes.get("__slots__", ())
-        for slot in (slots,) if isinstance(slots, str) else slots:
-            attributes.pop(slot, None)
-            if slot.startswith("__") and not slot.endswith("__"):
-                attributes.pop(f"_{cls.__name__.lstrip('_')}{slot}", None)
-        return restore.make_class, (type(cls), cls.__name__, cls.__bases__, namespace, self._number(cls))
-
-    def _enum_skeleton(self, cls: Any, attributes: dict[str, Any]) -> tuple[Any, tuple[Any, ...]]:
-        data_type = cls._member_type_
-        members = []
-        for name, member in cls.__members__.items():
-            members.append((name, _made_of(member, data_type), member._value_))
-        for name in [n for n in attributes if n in cls.__members__ or n in _ENUM_MACHINERY]:
-            del attributes[name]
-        names = cls.__name__, cls.__module__, cls.__qualname__
-        boundary = cls._boundary_ if sys.version_info >= (3, 11) and issubclass(cls, enum.Flag) else None
-        return restore.make_enum, (type(cls), cls.__bases__, names, members, boundary, self._number(cls))
 
     # ---- the rest
 
