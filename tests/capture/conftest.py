@@ -47,11 +47,11 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     known = set(sys.modules)
     yield place
-    for name in set(sys.modules) - known:
-        module = sys.modules[name]
-        if any(
-            str(tmp_path) in place for place in (getattr(module, "__file__", None) or "", *getattr(module, "__path__", ()))
-        ):
+    # a namespace package can tell its folders only while its parent is there
+    folders = {name: vars(sys.modules[name]).get("__path__", ()) for name in set(sys.modules) - known}
+    places = {name: [getattr(sys.modules[name], "__file__", None) or "", *paths] for name, paths in folders.items()}
+    for name, found in places.items():
+        if any(str(tmp_path) in each for each in found):
             del sys.modules[name]
 
 
