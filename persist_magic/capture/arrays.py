@@ -189,17 +189,17 @@ class CanonicalArrays(Arrays):
         check = Checksum()
         for piece in _pieces(array):
             check.update(piece)
-        return check.value(), "elements"
+        return check.value(), "C"
 
 
 def _owner(array: Any) -> Any:
     """The array whose memory a view shows."""
-    kind = type(array)
+    exact = sys.modules["numpy"].ndarray
     while True:
         base = array.base
         if type(base).__name__ == "DummyArray":  # what numpy.lib.stride_tricks puts between
             base = base.base
-        if type(base) is not kind:
+        if type(base) is not exact:
             return array
         array = base
 

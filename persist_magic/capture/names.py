@@ -317,8 +317,7 @@ class _Walk:
             for alias in node.names:
                 self.read(alias.name, assigned)
         for alias in node.names:
-            if (submodule := f"{node.module}.{alias.name}") in sys.modules:
-                self.imports.add(submodule)
+            self.imports.add(f"{node.module}.{alias.name}")  # perhaps a submodule
             if node.module == "__future__" and alias.name == "annotations":
                 self.lazy_annotations = True
             if alias.name != "*":
