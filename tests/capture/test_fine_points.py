@@ -184,7 +184,8 @@ def test_paths_are_read_by_every_python(tmp_path, writer):
     root = str(tmp_path / ".persist")
     subprocess.run([PYTHONS[writer], "-c", write_it, root], check=True)
     for python in PYTHONS:
-        assert subprocess.run([python, "-c", read_it, root], capture_output=True, text=True).stdout == "/a\n", python
+        read = subprocess.run([python, "-c", read_it, root], capture_output=True, text=True, check=True)
+        assert read.stdout == "/a\n", python
 
 
 def test_a_generator_of_random_numbers_is_captured(session):
