@@ -149,8 +149,13 @@ def make_thread() -> Any:
 
 def set_thread(thread: Any, state: dict[str, Any]) -> None:
     """A thread that was not started, or has ended."""
+    import _thread
+
     thread.__dict__.update(state)
-    if thread._started.is_set() and hasattr(thread, "_handle"):  # from Python 3.13 on the handle knows that it has ended
+    if thread._started.is_set() and hasattr(
+        _thread, "_make_thread_handle"
+    ):  # from Python 3.13 on the handle knows of the end
+        thread._handle = _thread._make_thread_handle(_thread.get_ident())
         thread._handle._set_done()
 
 
@@ -342,8 +347,8 @@ def make_class(meta: type, name: str, bases: tuple[type, ...], namespace: dict[s
     if known is not None:
         return known
     new: Any = abc.ABCMeta.__new__ if issubclass(meta, abc.ABCMeta) else type.__new__
-    if meta.__module__ == "_ctypes":  # it lays out the fields
-        new = meta.__new__
+    if meta.__module__ == "_ctypes":  # it lays out the fields, from Python 3.13 on in its __init__
+        new = meta
     hook_owner = next((c for base in bases for c in base.__mro__[:-1] if "__init_subclass__" in c.__dict__), None)
     cls: type
     if hook_owner is None:
