@@ -255,6 +255,18 @@ READS = {
         "m",
         (2, 5),
     ),
+    "a class in a class does not see the outer one's names": (
+        "d = 'session'",
+        "class A:\n    d = 'class'\n    class B:\n        e = d\nr = A.B.e",
+        "d",
+        "session",
+    ),
+    "a class in a class in a function": (
+        "d = 'session'",
+        "def f():\n    d = 'function'\n    class A:\n        d = 'class'\n        class B:\n            e = d\n    return A.B.e\nr = f()",
+        "",
+        "function",
+    ),
     # imports
     "what the cell imports is its own": ("np = 1; os = 2", "import os, json as np\nr = np.dumps(1)", "", "1"),
     "import of a submodule binds the package": ("xml = 1", "import xml.dom\nr = xml.dom.__name__", "", "xml.dom"),

@@ -2345,6 +2345,18 @@ CLASSES = {
         except ValueError as again: assert again is kept and again.__traceback__ is not None
         """,
     ),
+    "a number of decimals with attributes": (
+        "import decimal\nclass D(decimal.Decimal):\n    def cents(self): return self * 100\nd = D('1.5')\nd.t = 1",
+        "assert d.cents() == 150 and type(d) is D and d.t == 1",
+    ),
+    "a fraction with a slot": (
+        "import fractions\nclass Part(fractions.Fraction):\n    __slots__ = ('unit',)\npart = Part(1, 3)\npart.unit = 'm'",
+        "assert part * 3 == 1 and part.unit == 'm' and type(part) is Part",
+    ),
+    "a builtin method by way of super": (
+        "class D(dict):\n    def get(self, k): return 'mine'\nd = D(a=1)\nget = super(D, d).get",
+        "assert get('a') == 1 and d.get('a') == 'mine' and get.__self__ is d",
+    ),
 }
 
 if sys.version_info >= (3, 11):

@@ -308,4 +308,23 @@ REFUSED = {
         "s…",
         "",
     ),
+    "a generator in an object array": (
+        "import numpy as np\ncells = np.array([None, None], dtype=object)\ncells[1] = (n for n in 'ab')",
+        "cells",
+        "cells[1]",
+        "generator",
+    ),
+    "a file in an exception": ("error = ValueError('x', open('/dev/null'))", "error.args", "error.args[1]", "open file"),
+    "a file in a base class": (
+        "class A:\n    log = open('/dev/null')\nclass B(A): pass\nb = B()",
+        "b",
+        "b.__class__.__bases__[0].log",
+        "open file",
+    ),
+    "a file in what an exception was raised from": (
+        "error = ValueError('x')\nerror.__cause__ = KeyError(open('/dev/null'))",
+        "error",
+        "error.__cause__.args[0]",
+        "open file",
+    ),
 }
