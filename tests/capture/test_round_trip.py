@@ -211,3 +211,21 @@ def test_an_error_in_a_function_of_the_session_shows_its_lines(session, root):
     assert isinstance(failure.value.__cause__, ZeroDivisionError)
     assert "    f(x)\n" in failure.value.traceback
     assert "persist_magic" not in failure.value.traceback
+
+
+def test_an_error_whose_class_wants_other_arguments_is_the_cause_with_its_own_causes(session, root):
+    setup = """
+    class Broken(Exception):
+        def __init__(self, code, *, where):
+            super().__init__(f"{code} at {where}")
+            self.code = code
+    """
+    namespace = session(setup)
+    cell = "try: 1 / 0\nexcept ZeroDivisionError as zero: raise Broken(3, where='home') from zero"
+    job = submit("breaks", Source("cell", cell, cell), namespace, root=root).job
+    with pytest.raises(JobFailed, match="Broken: 3 at home") as failure:
+        job.fetch(timeout=60)
+    cause = failure.value.__cause__
+    assert type(cause) is namespace["Broken"]
+    assert (cause.code, cause.args) == (3, ("3 at home",))
+    assert type(cause.__cause__) is ZeroDivisionError
