@@ -152,9 +152,7 @@ def set_thread(thread: Any, state: dict[str, Any]) -> None:
     import _thread
 
     thread.__dict__.update(state)
-    if thread._started.is_set() and hasattr(
-        _thread, "_make_thread_handle"
-    ):  # since Python 3.13
+    if thread._started.is_set() and hasattr(_thread, "_make_thread_handle"):  # since Python 3.13
         thread._handle = _thread._make_thread_handle(_thread.get_ident())
         thread._handle._set_done()
 
