@@ -141,10 +141,13 @@ def make_context_variable(name: str, value: tuple[Any, ...], default: tuple[Any,
     return variable
 
 
-def make_thread() -> Any:
+def make_thread(cls: Any) -> Any:
+    """A thread that was not started, of a class that may want arguments."""
     import threading
 
-    return threading.Thread()
+    thread = object.__new__(cls)
+    threading.Thread.__init__(thread)
+    return thread
 
 
 def set_thread(thread: Any, state: dict[str, Any]) -> None:
@@ -346,7 +349,7 @@ def make_class(meta: type, name: str, bases: tuple[type, ...], namespace: dict[s
         return known
     new: Any = abc.ABCMeta.__new__ if issubclass(meta, abc.ABCMeta) else type.__new__
     if meta.__module__ == "_ctypes":  # it lays out the fields, from Python 3.13 on in its __init__
-        new = meta
+        new = type.__call__
     hook_owner = next((c for base in bases for c in base.__mro__[:-1] if "__init_subclass__" in c.__dict__), None)
     cls: type
     if hook_owner is None:

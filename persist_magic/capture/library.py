@@ -32,6 +32,13 @@ def reducer_of(kind: type) -> Callable[[Any], Reduction] | None:
         for name, reducer in names.items() if loaded is not None else ():
             if kind is getattr(loaded, name, None):
                 return reducer
+    threading = sys.modules.get("threading")
+    if (
+        threading is not None
+        and issubclass(kind, threading.Thread)
+        and not any("__reduce__" in vars(c) for c in kind.__mro__[:-1])
+    ):
+        return _thread_object
     return _array_subclass(kind)
 
 
@@ -164,7 +171,7 @@ def _thread_object(thread: Any) -> Reduction:
         raise Refused("cannot pickle 'Thread': a running thread", "start it inside the cell")
     process_bound = {"_handle", "_tstate_lock", "_invoke_excepthook", "_stderr"}
     state = {name: value for name, value in thread.__dict__.items() if name not in process_bound}
-    return restore.make_thread, (), state, None, None, restore.set_thread
+    return restore.make_thread, (type(thread),), state, None, None, restore.set_thread
 
 
 # ---------------------------------------------------------------- numpy
@@ -212,6 +219,6 @@ _IF_LOADED: dict[str, dict[str, Callable[[Any], Reduction]]] = {
     "numpy.random": {"RandomState": _hidden_generator},
     "concurrent.futures": {"Future": _future},
     "contextvars": {"ContextVar": _context_variable},
-    "threading": {"Thread": _thread_object, "local": _thread_local},
+    "threading": {"local": _thread_local},
     "struct": {"Struct": _struct},
 }

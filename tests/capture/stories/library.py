@@ -1,6 +1,47 @@
 """The session's objects of the standard library, and its modules, in the job."""
 
 LIBRARY = {
+    "C structures": (
+        """
+        import ctypes
+        class Point(ctypes.Structure):
+            _fields_ = [("x", ctypes.c_int), ("y", ctypes.c_double)]
+        p, n, row = Point(1, 2.5), ctypes.c_int(7), (ctypes.c_int * 3)(1, 2, 3)
+        """,
+        "assert p.x + p.y == 3.5 and n.value == 7 and list(row) == [1, 2, 3] and type(p) is Point",
+    ),
+    "C structures with methods, unions and structures in structures": (
+        """
+        import ctypes
+        class Point(ctypes.Structure):
+            _fields_ = [("x", ctypes.c_int), ("y", ctypes.c_double)]
+            def total(self): return self.x + self.y
+        class Either(ctypes.Union):
+            _fields_ = [("n", ctypes.c_int32), ("raw", ctypes.c_uint8 * 4)]
+        class Line(ctypes.Structure):
+            _fields_ = [("start", Point), ("end", Point)]
+        p, either, line = Point(1, 2.5), Either(n=257), Line(Point(1, 2), Point(3, 4))
+        """,
+        "assert p.total() == 3.5 and list(either.raw)[:2] == [1, 1] and line.end.total() == 7 and type(line) is Line",
+    ),
+    "threads that are over or were not begun, and of one's own class": (
+        """
+        import threading
+        over, new = threading.Thread(target=int), threading.Thread(target=int, name="new")
+        over.start(); over.join()
+        class Counting(threading.Thread):
+            def __init__(self, count):
+                super().__init__()
+                self.count = count
+            def run(self): self.count += 1
+        own = Counting(4)
+        """,
+        """
+        assert not over.is_alive() and not new.is_alive() and new.name == "new"
+        over.join(); new.start(); new.join(); own.start(); own.join()
+        assert own.count == 5
+        """,
+    ),
     "data of a thread, as the session's thread sees it": (
         "import threading\nlocal = threading.local()\nlocal.x = 1",
         "assert local.x == 1 and type(local) is threading.local",
