@@ -428,12 +428,12 @@ def _put(cls: type, name: str, value: Any) -> None:
     put(cls, name, value)
 
 
-def set_class(cls: type, state: tuple[None, dict[str, Any], list[type], list[Any], dict[str, dict[str, Any]]]) -> None:
+def set_class(cls: type, state: tuple[None, dict[str, Any], list[type], list[Any], dict[str, dict[str, Any]], None]) -> None:
     """Give a class its attributes, the classes registered with it, and enter it where it was registered.
 
     The members of an enumeration get their attributes, too.
     """
-    _, attributes, registered, registers, members = state
+    _, attributes, registered, registers, members, _ = state
     if cls not in _unfinished:  # the session's own class came back: it stays as it is
         return
     _unfinished.discard(cls)

@@ -48,13 +48,15 @@ _ENUM_MACHINERY = frozenset(
 )
 
 
-def reduce_class(cls: Any, number: int) -> Reduction:
+def reduce_class(cls: Any, number: int, last: object) -> Reduction:
     """Reduce a class in two phases, so that any cycle through it holds.
 
     Parameters
     ----------
     number : int
         Where the class's tracker stands in the payload's list.
+    last : object
+        What is to be written after all that belongs to the class.
     """
     attributes = dict(cls.__dict__)
     is_enum = isinstance(cls, enum.EnumMeta)
@@ -72,7 +74,7 @@ def reduce_class(cls: Any, number: int) -> Reduction:
     # the methods first: instances among the other attributes may be made by calling the class
     methods = {name: value for name, value in attributes.items() if isinstance(value, _METHODS)}
     others = {name: value for name, value in attributes.items() if name not in methods}
-    state = StandIn(restore.set_methods, cls, methods), others, registered, registers, members
+    state = StandIn(restore.set_methods, cls, methods), others, registered, registers, members, last
     return make, arguments, state, None, None, restore.set_class
 
 

@@ -61,12 +61,17 @@ def reducer_of(kind: type, importable: bool) -> Callable[[Any], Reduction] | Non
         special |= issubclass(kind, _CONTAINERS) or _defines(kind, {"__setattr__"})
         special |= _defines(kind, {"__new__"}) and not issubclass(kind, _VALUES)
     if special and _made_of_builtins(kind) and not _defines(kind, _STATE_HOOKS | _ARGUMENT_HOOKS):
-        return _by_its_class
+        return by_its_class
     if _is_plain(kind):
         return _plain_reducer(kind)
     if not importable and issubclass(kind, _VALUES) and _defines(kind, {"__new__"}) and not _defines(kind, _ARGUMENT_HOOKS):
         return _value
     return None
+
+
+def may_call_its_class(kind: type) -> bool:
+    """Whether instances may be made by calling their class, and could be made without."""
+    return _made_of_builtins(kind) and _defines(kind, _HOOKS | _ARGUMENT_HOOKS) and not issubclass(kind, enum.Enum)
 
 
 def _defines(kind: type, names: frozenset[str] | set[str]) -> bool:
@@ -146,7 +151,7 @@ def _plain_reducer(kind: type) -> Callable[[Any], Reduction]:
     return reduce
 
 
-def _by_its_class(obj: Any) -> Reduction:
+def by_its_class(obj: Any) -> Reduction:
     """What object.__reduce_ex__ would do, from the class alone."""
     kind = type(obj)
     base, raw = _base_value(obj, kind)
@@ -207,7 +212,7 @@ def _by_its_own_words(obj: Any) -> Reduction:
             made = restore.new_object, (base, kind, *reduced[1])
         return *made, _state(obj, kind), None, None, restore.set_object
     by_name = isinstance(reduced, str) and not _found(getattr(obj, "__module__", None), reduced, obj)
-    return _by_its_class(obj) if by_name and _made_of_builtins(type(obj)) else reduced
+    return by_its_class(obj) if by_name and _made_of_builtins(type(obj)) else reduced
 
 
 def _says_so_itself(kind: type) -> bool:

@@ -115,6 +115,13 @@ def asked_by(function: types.FunctionType, namespace: dict[str, Any], askers: di
     return f"{function.__qualname__}(){_ARROW}{parent}" if parent else f"{function.__qualname__}()"
 
 
+class _Finished:
+    """Stands at the end of a class's attributes."""
+
+    def __init__(self, cls: type) -> None:
+        self.cls = cls
+
+
 class Reducer:
     """The reducers, apart from the pickler they serve (the C one for writing, the Python one for explaining).
 
@@ -154,6 +161,7 @@ class Reducer:
         self._arrays = arrays or Arrays(wanted, spill, lambda: self.current)
         self._scripts: dict[str, dict[str, None]] = {}  # file that %run executed -> its functions
         self._numbers: dict[type, int] = {}
+        self._under_way: set[type] = set()  # classes whose attributes are being written
         self._private_namespaces: dict[int, tuple[StandIn, set[str]]] = {}
         self._modules: dict[int, types.ModuleType] = {}
         self._filenames: dict[str, str] = {}
@@ -190,12 +198,21 @@ class Reducer:
             return None
         if (special := self._sessions_own(kind)) is not None:
             return special
-        return (
-            self._refusal(kind)
-            or library.reducer_of(kind)
-            or self._by_dill(kind)
-            or instances.reducer_of(kind, importable(kind))
-        )
+        known = self._refusal(kind) or library.reducer_of(kind) or self._by_dill(kind)
+        return known or self._instance(kind)
+
+    def _instance(self, kind: type) -> Callable[[Any], Reduction] | None:
+        """The reducer of instances; those that stand on their own class are made while it is no more than a skeleton."""
+        stock = instances.reducer_of(kind, importable(kind))
+        if importable(kind) or not instances.may_call_its_class(kind):
+            return stock
+
+        def reduce(obj: Any) -> Reduction:
+            if not self._under_way.isdisjoint(kind.__mro__):
+                return instances.by_its_class(obj)
+            return NotImplemented if stock is None else stock(obj)
+
+        return reduce
 
     def _sessions_own(self, kind: type) -> Callable[[Any], Reduction] | None:
         """The reducers that know the session."""
@@ -205,6 +222,7 @@ class Reducer:
             types.BuiltinFunctionType: self._builtin_method,
             types.CellType: self._cell,
             types.CodeType: self._code,
+            _Finished: self._finish,
         }
         if (numpy := sys.modules.get("numpy")) is not None and hasattr(numpy, "memmap"):
             table |= {numpy.ndarray: self._arrays.reduce, numpy.memmap: self._arrays.reduce_map}
@@ -421,7 +439,12 @@ class Reducer:
         for annotation in annotations.values() if isinstance(annotations, dict) else ():
             if isinstance(annotation, str):
                 self._mention(annotation, f"{cls.__qualname__} ← {self.emitted.get(cls.__qualname__) or 'cell'}")
-        return classes.reduce_class(cls, self._number(cls))
+        self._under_way.add(cls)
+        return classes.reduce_class(cls, self._number(cls), _Finished(cls))
+
+    def _finish(self, marker: _Finished) -> Reduction:
+        self._under_way.discard(marker.cls)
+        return restore.given, (None,)
 
     def _number(self, cls: type) -> int:
         """Where the class's tracker stands in the payload's list: a random id in the stream would change its digest."""

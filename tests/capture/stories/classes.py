@@ -3,6 +3,27 @@
 import sys
 
 CLASSES = {
+    "a class that keeps its instances, and is called for them": (
+        """
+        class Sentinel:
+            all = {}
+            def __new__(cls, name):
+                if name not in cls.all:
+                    cls.all[name] = super().__new__(cls)
+                    cls.all[name].name = name
+                return cls.all[name]
+            def __reduce__(self): return Sentinel, (self.name,)
+        class Cached:
+            known = {}
+            def __new__(cls, key):
+                made = cls.known.setdefault(key, super().__new__(cls))
+                made.key = key
+                return made
+            def __getnewargs__(self): return (self.key,)
+        missing, one = Sentinel("missing"), Cached(1)
+        """,
+        "assert missing is Sentinel('missing') and one is Cached(1) and one.key == 1 and missing.name == 'missing'",
+    ),
     "super and the order of bases": (
         """
         class A:
