@@ -12,7 +12,6 @@ import importlib.machinery
 import importlib.util
 import marshal
 import os
-import shutil
 import sys
 import types
 from collections.abc import Iterable, Iterator, Sequence
@@ -308,6 +307,8 @@ def snapshot(modules: Iterable[LocalModule], folder: str) -> list[str]:
 
     Left out are large files that are no code (see `LARGEST_DATA_FILE`), caches and hidden files.
     """
+    import shutil  # slow to import, and few jobs are given one
+
     left_out: list[str] = []
 
     def ignore(place: str, names: list[str]) -> list[str]:
@@ -333,6 +334,8 @@ def snapshot(modules: Iterable[LocalModule], folder: str) -> list[str]:
 
 def _copy(source: str, target: str) -> None:
     """Copy a file, its times included, and wait until the disk has it."""
+    import shutil
+
     shutil.copy2(source, target)
     with open(target, "rb") as file:
         os.fsync(file.fileno())
