@@ -153,7 +153,8 @@ def crossed(tmp_path_factory):
 
     def start(python, script, *words):
         path = place / script[0]
-        path.write_text(script[1])
+        if not path.exists():  # another process may be reading it
+            path.write_text(script[1])
         command = [python, "-W", "ignore::UserWarning", str(path), str(root), *words]
         return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)
 
