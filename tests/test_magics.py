@@ -157,6 +157,20 @@ def test_variables_come_into_the_session_but_never_over_a_name(shell: Shell) -> 
     assert "vars has no variable 'c'; it has a, b" in shell.refused("%persist_fetch vars c --overwrite")
 
 
+def test_functions_that_a_script_brought_are_told(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text("factor = 10\ndef scaled(x): return x * factor\ndef plain(): return 1\n")
+    shell.run("%run script.py")
+    shell.run("factor = 2\ndef own(x): return x * factor")
+    shell.run("%%persist told\nscaled(4), plain(), own(4)")
+    note = (
+        "  note: plain(), scaled() came from script.py, executed by %run: in the job, too, with that script's own globals\n"
+    )
+    assert note in shell.said()
+    job = shell.run("%persist told")
+    assert job.fetch(60) == (40, 1, 8)
+    assert job.info()["warnings"] == [note.removeprefix("  note: ").rstrip()]
+
+
 def test_what_was_lost_is_told_when_all_is_fetched(shell: Shell) -> None:
     shell.run("%%persist lost\nimport threading, sqlite3\nx, conn = 1, sqlite3.connect(':memory:')\nNone")
     shell.run("%persist_fetch lost --all")
