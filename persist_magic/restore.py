@@ -521,9 +521,6 @@ class PayloadReader:
                     raise self._damaged(path, "was altered since it was written")
         return buffers
 
-    def close(self) -> None:
-        self._file.close()
-
     @contextlib.contextmanager
     def objects(self) -> Iterator[Callable[[], Any]]:
         """Give a function that loads the payload's next object.

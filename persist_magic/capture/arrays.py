@@ -18,7 +18,10 @@ from ..digests import Checksum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    import mmap
+    from typing import Any, TypeAlias
+
+    Spill: TypeAlias = Callable[[int, Iterator[memoryview]], mmap.mmap]
 
 SMALL_BUFFER = 1 << 16
 """Buffers below this many bytes stay in the stream."""
@@ -26,9 +29,6 @@ PIECE = 1 << 24
 """A strided array is copied to the file in pieces of at most so many bytes."""
 _WORTH = 2
 """The array behind a view is written whole, if nothing else asks for it, only up to so many times the view's size."""
-
-Spill = "Callable[[int, Iterator[memoryview]], memoryview]"
-"""Takes a number of bytes and the pieces that make them up; returns memory that stands for them, see `BufferFile.spill`."""
 
 
 class Arrays:
@@ -39,12 +39,12 @@ class Arrays:
     wanted : collection of int
         The ids of arrays that are written in any case, since a captured name is bound to them.
     spill : callable or None
-        Where strided arrays are copied, see `Spill`; None leaves them to numpy, which copies them in memory.
+        Where strided arrays are copied, see `BufferFile.spill`; None leaves them to numpy, which copies them in memory.
     current : callable
         Returns the name that is being written.
     """
 
-    def __init__(self, wanted: Collection[int], spill: Any, current: Callable[[], str]) -> None:
+    def __init__(self, wanted: Collection[int], spill: Spill | None, current: Callable[[], str]) -> None:
         self._wanted, self._spill, self._current = wanted, spill, current
         self._memory: dict[int, Any] = {}  # id of the array that owns memory -> the contiguous array that was written for it
         self._names: dict[int, str] = {}  # by the same id: the name under which all of it was written

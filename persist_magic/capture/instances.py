@@ -65,7 +65,7 @@ def reducer_of(kind: type, importable: bool) -> Callable[[Any], Reduction] | Non
     if _is_plain(kind):
         return _plain_reducer(kind)
     if not importable and issubclass(kind, _VALUES) and _defines(kind, {"__new__"}) and not _defines(kind, _ARGUMENT_HOOKS):
-        return _value
+        return by_its_class
     return None
 
 
@@ -81,7 +81,7 @@ def _defines(kind: type, names: frozenset[str] | set[str]) -> bool:
 
 def _answers_for_anything(kind: type) -> bool:
     """Whether the pickler, which asks an instance for its methods, may be told of one that is not there."""
-    return _defines(kind, {"__getattr__", "__getattribute__"}) or isinstance(_static(kind, "__class__"), property)
+    return _defines(kind, {"__getattr__", "__getattribute__"}) or isinstance(static(kind, "__class__"), property)
 
 
 def _made_of_builtins(kind: type) -> bool:
@@ -96,7 +96,8 @@ def _made_in_python(kind: type) -> bool:
     return bool(kind.__flags__ & heap) and not made_in_c
 
 
-def _static(kind: type, name: str) -> Any:
+def static(kind: type, name: str) -> Any:
+    """Return what a class has under a name, without asking descriptors or a metaclass; None if nothing."""
     return next((vars(each)[name] for each in kind.__mro__ if name in vars(each)), None)
 
 
@@ -104,7 +105,7 @@ def _slots(obj: Any, kind: type) -> dict[str, Any]:
     """The values of an instance's slots, read without asking its class."""
     found = {}
     for name in copyreg._slotnames(kind):  # type: ignore[attr-defined]  # what copyreg.__reduce_ex__ itself uses
-        descriptor = _static(kind, name)
+        descriptor = static(kind, name)
         if isinstance(descriptor, types.MemberDescriptorType):
             try:
                 found[name] = descriptor.__get__(obj, kind)
@@ -132,7 +133,7 @@ def _is_plain(kind: type) -> bool:
     return (
         bool(classes)
         and all(_made_in_python(each) and "__slots__" not in vars(each) for each in classes)
-        and isinstance(_static(kind, "__dict__"), types.GetSetDescriptorType)
+        and isinstance(static(kind, "__dict__"), types.GetSetDescriptorType)
         and not _defines(kind, _HOOKS | _STATE_HOOKS | _ARGUMENT_HOOKS | {"__getattribute__", "__getattr__", "__class__"})
     )
 
@@ -168,13 +169,6 @@ def by_its_class(obj: Any) -> Reduction:
     else:
         return *made, _state(obj, kind), None, None, restore.set_object
     return *made, (*(_state(obj, kind) or ({}, {})), base, content), None, None, restore.set_container
-
-
-def _value(obj: Any) -> Reduction:
-    """A number, a text or a tuple of a class whose ``__new__`` wants something else than that value."""
-    kind = type(obj)
-    base, raw = _base_value(obj, kind)
-    return restore.new_object, (base, kind, *raw), _state(obj, kind), None, None, restore.set_object
 
 
 def _base_value(obj: Any, kind: type) -> tuple[type, tuple[Any, ...]]:

@@ -33,6 +33,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, ClassVar
 
+    from .arrays import Spill
+
     Reduction = Any  # what object.__reduce__ may return: a str, a tuple of two to six, or NotImplemented
 
 ATOMS = frozenset({int, float, complex, str, bytes, bytearray, bool, type(None)})
@@ -145,7 +147,11 @@ class Reducer:
     """
 
     def __init__(
-        self, namespace: dict[str, Any], wanted: Collection[int] = (), spill: Any = None, arrays: Arrays | None = None
+        self,
+        namespace: dict[str, Any],
+        wanted: Collection[int] = (),
+        spill: Spill | None = None,
+        arrays: Arrays | None = None,
     ) -> None:
         self.namespace = namespace
         self.current = ""
@@ -360,7 +366,7 @@ class Reducer:
         function, owner = method.__func__, method.__self__
         kind = owner if isinstance(owner, type) else type(owner)
         name = getattr(function, "__name__", "")
-        found = next((vars(each)[name] for each in kind.__mro__ if name in vars(each)), None)
+        found = instances.static(kind, name)
         shadowed = not isinstance(owner, type) and name in (getattr(owner, "__dict__", None) or ())
         if importable(function) and getattr(found, "__func__", found) is function and not shadowed:
             return NotImplemented
