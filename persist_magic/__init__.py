@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .errors import JobCancelled, JobFailed, JobTimeout, PersistError
     from .job import Job, jobs, load, persist
     from .status import JobState, Status
+    from .worker.running import WallTimeSoon, checkpoint, restored, time_left, until_wall_time
 
 __version__ = "0.1.0"
 
@@ -29,11 +30,16 @@ __all__ = [
     "JobTimeout",
     "PersistError",
     "Status",
+    "WallTimeSoon",
+    "checkpoint",
     "jobs",
     "load",
     "load_ipython_extension",
     "persist",
+    "restored",
+    "time_left",
     "unload_ipython_extension",
+    "until_wall_time",
 ]
 
 _HOME = {
@@ -44,9 +50,14 @@ _HOME = {
     "JobTimeout": "errors",
     "PersistError": "errors",
     "Status": "status",
+    "WallTimeSoon": "worker.running",
+    "checkpoint": "worker.running",
     "jobs": "job",
     "load": "job",
     "persist": "job",
+    "restored": "worker.running",
+    "time_left": "worker.running",
+    "until_wall_time": "worker.running",
 }
 
 

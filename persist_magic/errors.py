@@ -283,3 +283,32 @@ class BackendError(PersistError):
 
     def __str__(self) -> str:
         return f"backend {self.backend}: {self.why}"
+
+
+class Unconfirmed(BackendError):
+    """The backend did not say whether it took the job; the job directory stays, and its status will tell."""
+
+    def __init__(self, backend: str, job: str, why: str) -> None:
+        super().__init__(backend, why)
+        self.args = backend, job, why
+        self.job = job
+
+    def __str__(self) -> str:
+        return (
+            f"backend {self.backend} may have taken job {self.job} or not: {self.why}; "
+            f"%persist_status {self.job} finds out, do not submit it again before"
+        )
+
+
+class PredecessorFailed(PersistError):
+    """A job was to start after another that is not going to be done."""
+
+    def __init__(self, job: str, predecessor: str, state: str) -> None:
+        super().__init__(job, predecessor, state)
+        self.job, self.predecessor, self.state = job, predecessor, state
+
+    def __str__(self) -> str:
+        return (
+            f"job {self.job} not submitted: it was to start after {self.predecessor}, which is {self.state}; "
+            f"%persist_rerun {self.predecessor} first, or leave --after away"
+        )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .backends import get_backend
-from .backends.base import Backend, Query
+from .backends.base import Backend, Predecessor, Query
 from .errors import (
     JobCancelled,
     JobExists,
@@ -31,10 +31,14 @@ from .errors import (
     NotPickled,
     NotSubmitted,
     PersistError,
+    PredecessorFailed,
+    Unconfirmed,
+    UsageError,
 )
 from .status import Evidence, JobState, Observation, Status, Word, resolve
 from .store import (
     CancelRequest,
+    Handle,
     JobDirectory,
     JobSpec,
     KeptValue,
@@ -105,6 +109,10 @@ def persist(
     kwargs: Mapping[str, Any] | None = None,
     *,
     options: Sequence[str] = (),
+    after: Sequence[str] = (),
+    mpi: int = 0,
+    mpi_options: Sequence[str] = (),
+    python: str = "",
     replace: bool = False,
     snapshot: bool = False,
     environment: Sequence[str] = (),
@@ -119,11 +127,19 @@ def persist(
     name : str
         Letters, digits, ``. _ -``; at most 100 characters.
     backend : str
-        "local", or another registered backend.
+        "local", "slurm", or another registered backend.
     args, kwargs
         Written down at once: changing them later does not change the job.
     options : sequence of str
-        Options of the backend.
+        Options of the backend; for "slurm" those of sbatch.
+    after : sequence of str
+        Names of jobs of the same root that must be done first.
+    mpi : int
+        Run it in so many MPI processes; the result is rank 0's. 0 is one process without MPI.
+    mpi_options : sequence of str
+        Options of mpiexec, or under Slurm of srun.
+    python : str
+        The interpreter that the job runs under; empty is this one. A bare name is looked up where the job runs.
     replace : bool
         Delete an older job of the name, unless it lives.
     snapshot : bool
@@ -162,6 +178,10 @@ def persist(
         namespace,
         backend=backend,
         options=options,
+        after=after,
+        mpi=mpi,
+        mpi_options=mpi_options,
+        python=python,
         replace=replace,
         snapshot=snapshot,
         environment=environment,
@@ -189,6 +209,10 @@ def submit(
     *,
     backend: str = "local",
     options: Sequence[str] = (),
+    after: Sequence[str] = (),
+    mpi: int = 0,
+    mpi_options: Sequence[str] = (),
+    python: str = "",
     replace: bool = False,
     snapshot: bool = False,
     environment: Sequence[str] = (),
@@ -214,15 +238,22 @@ def submit(
     place = Root(os.fspath(root) if root is not None else default_root())
     final = place.directory(name)
     runner = get_backend(backend)
-    settings = runner.settings(options)
     place.check()
+    if mpi < 0:
+        raise UsageError(f"{mpi} is no number of MPI processes")
     if final.exists() and not replace:  # compare before anything is written
-        return _attach(Job(name, place.path), capture(name, source, namespace, selection, None, None, call))
+        runner.settings(options)
+        return _attach(Job(name, place.path), capture(name, source, namespace, selection, None, None, call), mpi)
+    settings = runner.settings(options, list(_predecessors(name, after, place)))
     with place.new_directory(name) as work:
         captured = capture(name, source, namespace, selection, work.session_path, work.buffers_path, call)
         if snapshot:
             captured = _with_snapshot(captured, work.modules_path)
-        spec = _spec(name, source, backend, captured, snapshot, environment)
+        spec = dataclasses.replace(
+            _spec(name, source, backend, captured, snapshot, environment), ranks=mpi, mpi_options=tuple(mpi_options)
+        )
+        if python:
+            spec = dataclasses.replace(spec, executable=os.path.abspath(python) if os.sep in python else python)
         write_new(work.spec_path, spec.to_bytes())
         write_new(work.cell_path, _cell_text(name, source, backend, options).encode("utf-8", "surrogateescape"))
         write_new(work.script_path, runner.script(final, spec).encode("utf-8", "surrogateescape"), mode=0o700)
@@ -230,29 +261,45 @@ def submit(
             if final.exists():
                 older = Job(name, place.path)
                 if not replace:
-                    return _attach(older, captured)
+                    return _attach(older, captured, mpi)
                 older.require_ended("replace")
             with _reserved(runner, final, settings) as settings:
-                submitted = Submitted(time.time(), spec.user, spec.host, tuple(options), settings)
+                submitted = Submitted(time.time(), spec.user, spec.host, tuple(options), settings, tuple(after))
                 write_new(work.run(1).submitted_path, submitted.to_bytes())
                 directory = place.publish(work, replace=replace)
-                try:
-                    handle = runner.submit(directory, directory.run(1), settings)
-                except PersistError:
-                    place.delete(directory)
-                    raise
-    return Submission(Job(name, place.path), captured, attached=False, id=handle.id)
+    job = Job(name, place.path)
+    return Submission(job, captured, attached=False, id=job._start(1, settings, lambda: place.delete(directory)).id)
 
 
 @contextlib.contextmanager
 def _reserved(runner: Backend, directory: JobDirectory, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Hold what the backend reserves for a run; unless the run is submitted, give it back."""
+    """Hold what the backend reserves for a run; unless the run is written, give it back."""
     reserved = runner.reserve(directory, settings)
     try:
         yield reserved
     except BaseException:
         runner.release(directory, reserved)
         raise
+
+
+def _predecessors(name: str, after: Sequence[str], place: Root) -> Iterator[Predecessor]:
+    """Those of the jobs that have not ended; the others must be done.
+
+    Raises
+    ------
+    NoSuchJob, PredecessorFailed, UsageError
+    """
+    for each in dict.fromkeys(after):
+        if each == name:
+            raise UsageError(f"job {name} cannot start after itself")
+        job = load(each, place.path)
+        status = job.status()
+        if status.state is JobState.DONE:
+            continue
+        handle = job.directory.handle()
+        if status.state.ended or status.state is JobState.EMPTY or handle is None:
+            raise PredecessorFailed(name, each, status.describe(time.time()))
+        yield Predecessor(each, job.spec().backend, handle.id, handle.cluster)
 
 
 def _with_snapshot(captured: Capture, folder: str) -> Capture:
@@ -303,13 +350,16 @@ def _cell_text(name: str, source: Source, backend: str, options: Sequence[str]) 
     return f"{head}\n{source.text}"
 
 
-def _attach(older: Job, captured: Capture) -> Submission:
+def _attach(older: Job, captured: Capture, mpi: int) -> Submission:
     """The identical job, or an error that tells what differs."""
     spec = older.spec()
-    if spec.fingerprint == captured.fingerprint:
+    if spec.fingerprint == captured.fingerprint and spec.ranks == mpi:
         handle = older.directory.handle()
         return Submission(older, captured, attached=True, id=handle.id if handle is not None else "")
-    raise JobExists(older.name, tuple(_differences(spec, captured)), alive=not older.status().state.ended)
+    differences = list(_differences(spec, captured))
+    if spec.ranks != mpi:
+        differences.append(f"the number of MPI processes changed ({spec.ranks} → {mpi})")
+    raise JobExists(older.name, tuple(differences), alive=not older.status().state.ended)
 
 
 def _differences(spec: JobSpec, captured: Capture) -> Iterator[str]:
@@ -377,11 +427,11 @@ def statuses(of: Sequence[Job]) -> list[Status | PersistError]:
     for index, job in enumerate(of):
         try:
             evidence = job._evidence()
-            if evidence.ended is not None:
+            if evidence.ended is not None and evidence.ended.final:
                 found[index] = resolve(evidence)
             else:
-                query = Query(job.directory, job.directory.run(evidence.run), evidence.handle, evidence.started)
-                asked.setdefault(job.spec().backend, []).append((index, query))
+                query = job._query(evidence)
+                asked.setdefault(query.spec.backend, []).append((index, query))
         except PersistError as error:
             found[index] = error
     for backend, queries in asked.items():
@@ -501,14 +551,15 @@ class Job:
         run = self.directory.current_run()
         now = time.time()
         ended = run.ended()
-        if ended is not None:
+        if ended is not None and ended.final:
             return Evidence(now=now, run=run.number, submitted=spec.time, ended=ended)
         submitted = run.submitted()
         started = run.started()
+        made = submitted.time if submitted is not None else started.time if started is not None else run.heartbeat()
         return Evidence(
             now=now,
             run=run.number,
-            submitted=submitted.time if submitted is not None else started.time if started is not None else spec.time,
+            submitted=made if made is not None else spec.time,
             handle=self.directory.handle(),
             started=started,
             heartbeat=run.heartbeat() if started is not None else None,
@@ -519,12 +570,16 @@ class Job:
             observation=observation,
         )
 
+    def _query(self, evidence: Evidence) -> Query:
+        return Query(self.directory, self.directory.run(evidence.run), self.spec(), evidence)
+
     def _settled(self, observation: Observation) -> Status:
         """The state after the backend's word; the files are read again, since the run may have ended meanwhile."""
         evidence = self._evidence(observation)
         status = resolve(evidence)
         known = evidence.observed is not None and evidence.observed.run == status.run
-        if status.state.ended and evidence.ended is None and not known:
+        final = evidence.ended is not None and evidence.ended.final
+        if status.state.ended and not final and not known:
             observed = Observed(status.run, status.seen, status.state.value, status.reason, status.source, status.note)
             try:
                 write_atomic(self.directory.observed_path, observed.to_bytes(), sync=False)
@@ -553,8 +608,8 @@ class Job:
             ``options``; ``seen``, ``submitted``, ``started``, ``ended`` (seconds since the epoch or None); ``elapsed``,
             ``cpu_seconds`` (seconds); ``peak_memory`` (bytes); ``directory``, ``cwd``, ``python``; ``names`` (a list of
             dicts: what was captured); ``modules`` (a list of dicts: the user's own modules that it imports); ``snapshot``
-            (whether these were copied); ``warnings``; ``variables`` (name → type); ``process`` (what the backend tells of a
-            live job, as ps(1) would).
+            (whether these were copied); ``warnings``; ``variables`` (name → type); ``after`` (the jobs it was to wait for);
+            ``ranks`` (of MPI); ``native`` (what the backend tells of a live job, as ps(1) or ``scontrol show job`` would).
         """
         spec, status = self.spec(), self.status()
         evidence = self._evidence()
@@ -563,7 +618,7 @@ class Job:
         submitted = run.submitted()
         ended = evidence.ended
         end = ended.time if ended is not None else status.seen if status.state.ended else time.time()
-        query = Query(self.directory, run, handle, started)
+        live = status.state in (JobState.QUEUED, JobState.RUNNING)
         return {
             "name": self.name,
             "state": status.state.value,
@@ -591,7 +646,9 @@ class Job:
             "snapshot": spec.snapshot,
             "warnings": list(spec.warnings),
             "variables": {n: outcome.variable(n).type for n in outcome.variables} if outcome is not None else {},
-            "process": get_backend(spec.backend).info(query) if status.state is JobState.RUNNING else {},
+            "after": list(submitted.after) if submitted is not None else [],
+            "ranks": spec.ranks,
+            "native": get_backend(spec.backend).info(self._query(evidence)) if live else {},
         }
 
     # ---- waiting and fetching
@@ -675,6 +732,18 @@ class Job:
             return None
         return value if isinstance(value, BaseException) else None
 
+    def checkpoint(self) -> dict[str, Any]:
+        """Return the values of the newest checkpoint that the cell made, in whichever run; empty if there is none.
+
+        Raises
+        ------
+        Damaged, VersionSkew, UnsafePath, NotRestored
+            If its file is not to be read.
+        """
+        from .restore import load_checkpoint
+
+        return load_checkpoint(self.directory)
+
     def _run(self) -> RunDirectory:
         return self.directory.current_run()
 
@@ -752,9 +821,7 @@ class Job:
         request = CancelRequest(time.time(), user_name(), os.uname().nodename, force)
         with told("cancel job", self.directory.path):
             write_atomic(self.directory.cancel_path, request.to_bytes())
-        evidence = self._evidence()
-        query = Query(self.directory, self.directory.run(evidence.run), evidence.handle, evidence.started)
-        get_backend(self.spec().backend).cancel(query, force)
+        get_backend(self.spec().backend).cancel(self._query(self._evidence()), force)
 
     def rerun(self, options: Sequence[str] | None = None) -> Job:
         """Run the same capture once more, as the next run; the older runs stay.
@@ -762,7 +829,7 @@ class Job:
         Parameters
         ----------
         options : sequence of str, optional
-            Options of the backend; None keeps those of the last run.
+            Options of the backend that come after those of the last run, so that the last word counts.
 
         Raises
         ------
@@ -775,20 +842,42 @@ class Job:
             self.require_ended("rerun")
             self.directory.check_trusted(self.directory.script_path)
             last = self._run()
-            if options is None:
-                previous = last.submitted()
-                options = previous.options if previous is not None else ()
-            with _reserved(runner, self.directory, runner.settings(options)) as settings:
+            every = (*self._last_options(), *(options or ()))
+            with _reserved(runner, self.directory, runner.settings(every)) as settings:
                 if os.path.lexists(self.directory.cancel_path):
                     os.unlink(self.directory.cancel_path)
-                submitted = Submitted(time.time(), spec.user, os.uname().nodename, tuple(options), settings)
+                submitted = Submitted(time.time(), spec.user, os.uname().nodename, every, settings)
                 run = self.directory.create_run(last.number + 1, submitted)
-                try:
-                    runner.submit(self.directory, run, settings)
-                except PersistError:
-                    self.directory.delete_run(run)
-                    raise
+        self._start(run.number, settings, lambda: self.directory.delete_run(run))
         return self
+
+    def _last_options(self) -> tuple[str, ...]:
+        """The options of the last run that was asked for; a requeue's run has none of its own."""
+        for number in reversed(self.directory.runs()):
+            submitted = self.directory.run(number).submitted()
+            if submitted is not None:
+                return submitted.options
+        return ()
+
+    def _start(self, run: int, settings: Mapping[str, Any], undo: Callable[[], None]) -> Handle:
+        """Let the backend take a run that has been written; `undo` removes it if that is refused.
+
+        Without the root's lock, which others may want while a scheduler takes its time: until there is a handle, or the
+        backend knows for certain that it never took the run, the run counts as queued.
+        """
+        runner = get_backend(self.spec().backend)
+        try:
+            handle = runner.submit(self.directory, self.directory.run(run), settings)
+        except Unconfirmed:
+            raise
+        except PersistError:
+            runner.release(self.directory, settings)
+            with self._root.lock():
+                undo()
+            raise
+        if self.directory.cancel_request() is not None:  # it came while the backend took the run
+            runner.cancel(self._query(self._evidence()), False)
+        return handle
 
     def cleanup(self) -> None:
         """Delete the job directory with all its runs.

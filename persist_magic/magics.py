@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from traitlets import List as ListTrait
 from traitlets import Unicode
+from traitlets.config import Configurable
 
 from . import commands
-from .backends import get_backend
-from .backends.local import LocalBackend
+from .backends import BUILT_IN, get_backend
 from .errors import JobCancelled, JobFailed, NameTaken, NotPickled, PersistError, UsageError
 from .job import DEFAULT_ROOT, ROOT_VARIABLE, Job, jobs, load, preview, set_session_root, submit
 from .views import table
@@ -71,7 +71,13 @@ def _persist_parser() -> commands.Parser:
         prog="%%persist", usage="%%%%persist NAME [options] [-- BACKEND OPTIONS]", allow_abbrev=False, add_help=False
     )
     parser.add_argument("name", metavar="NAME", help="letters, digits, . _ -; at most 100 characters")
-    parser.add_argument("--backend", default="local", metavar="B", help="where the job runs; default local")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--backend", default="local", metavar="B", help="where the job runs: local (the default), slurm")
+    where.add_argument("--slurm", dest="backend", action="store_const", const="slurm", help="the same as --backend slurm")
+    parser.add_argument("--after", action="append", default=[], metavar="a,b", help="start when these jobs are done")
+    parser.add_argument("--mpi", type=int, default=0, metavar="N", help="run in N MPI processes; rank 0's result counts")
+    parser.add_argument("--mpi-options", default="", metavar="'...'", help="options of mpiexec, or under Slurm of srun")
+    parser.add_argument("--python", default="", metavar="PATH", help="the interpreter that the job runs under")
     parser.add_argument("--replace", action="store_true", help="delete an older job of the name, unless it lives")
     parser.add_argument("--dry-run", action="store_true", help="only tell what would be shipped")
     parser.add_argument("--with", dest="add", action="append", default=[], metavar="a,b", help="ship these names too")
@@ -147,8 +153,12 @@ class PersistMagics(Magics):
             %persist_clean calcpi         delete it
 
         The same cell with the same inputs again does not compute again: it attaches to the job that exists. After ``--``
-        stand options of the backend; local takes ``--slots N`` (how many jobs run at once) and ``--nice N``.
-        Settings: ``%config PersistMagics``, ``%config LocalBackend``.
+        stand options of the backend; local takes ``--slots N`` (how many jobs run at once) and ``--nice N``, slurm takes
+        those of sbatch:
+
+            %%persist train --slurm -- -p gpu -t 4:00:00 --gres=gpu:1
+
+        Settings: ``%config PersistMagics``, ``%config LocalBackend``, ``%config SlurmBackend``.
         """
         with _one_line():
             words, options = commands.split_options(_words(line))
@@ -189,6 +199,10 @@ class PersistMagics(Magics):
             namespace,
             backend=words.backend,
             options=options,
+            after=_listed(words.after),
+            mpi=words.mpi,
+            mpi_options=_words(words.mpi_options),
+            python=words.python,
             replace=words.replace,
             snapshot=words.snapshot,
             environment=self.environment,
@@ -291,11 +305,11 @@ def register(ipython: Any) -> None:
     magics = PersistMagics(ipython)
     ipython.register_magics(magics)
     set_session_root(magics.root_path)
-    local = get_backend("local")
-    assert isinstance(local, LocalBackend)
-    local.update_config(ipython.config)
-    if local not in ipython.configurables:
-        ipython.configurables.append(local)
+    for backend in map(get_backend, BUILT_IN):
+        assert isinstance(backend, Configurable)
+        backend.update_config(ipython.config)
+        if backend not in ipython.configurables:
+            ipython.configurables.append(backend)
     for magic in magics.magics["line"]:
         ipython.set_hook("complete_command", _complete, str_key=f"%{magic}")
     ipython.set_hook("complete_command", _complete, str_key="%%persist")
@@ -304,4 +318,7 @@ def register(ipython: Any) -> None:
 def unregister(ipython: Any) -> None:
     """Take the settings back; IPython offers no way to take magics back."""
     set_session_root(None)
-    ipython.configurables[:] = [each for each in ipython.configurables if not isinstance(each, PersistMagics | LocalBackend)]
+    ours = [get_backend(name) for name in BUILT_IN]
+    ipython.configurables[:] = [
+        each for each in ipython.configurables if not isinstance(each, PersistMagics) and each not in ours
+    ]

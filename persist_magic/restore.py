@@ -598,6 +598,23 @@ def load_value(directory: JobDirectory, path: str, payload: Payload, what: str) 
         _keep_names.reset(token)
 
 
+def load_checkpoint(directory: JobDirectory, rank: int = 0) -> dict[str, Any]:
+    """Return the values of a rank's newest checkpoint, of whichever run; empty if there is none."""
+    while True:
+        found = directory.newest_checkpoint(rank)
+        if found is None:
+            return {}
+        run, record = found
+        path = run.checkpoint_values_path(record.number)
+        try:
+            kept = {name: record.value(name).payload for name in record.values}
+            return {name: load_value(directory, path, payload, name) for name, payload in kept.items() if payload}
+        except Damaged:
+            newer = directory.newest_checkpoint(rank)
+            if newer is None or newer[1] == record:
+                raise  # else the run has made another one meanwhile, and deleted this
+
+
 def register_sources(sources: dict[str, str]) -> None:
     """Let tracebacks and ``inspect.getsource`` find the sources of code that came along."""
     if not sources:

@@ -41,6 +41,7 @@ class Word(enum.Enum):
     ALIVE = "alive"
     GONE = "gone"
     UNKNOWN = "unknown"
+    ABSENT = "absent"
 
 
 @frozen
@@ -50,19 +51,25 @@ class Observation(Frozen):
     Attributes
     ----------
     word : Word
-        GONE only if it is certain.
+        GONE and ABSENT (never taken by the backend) only if that is certain.
     reason : str
         For GONE why, if the backend knows; for QUEUED what it waits for; for UNKNOWN why it cannot tell.
     state : JobState or None
-        Of a run that is gone, how it ended, if the backend knows.
+        Of a run that is gone, how it ended, if the backend knows better than the run's own records.
     note : str
         A remark on a live run.
+    source : str
+        Who said so.
+    time : float or None
+        When that was true, seconds since the epoch; None is just now.
     """
 
     word: Word
     reason: str = ""
     state: JobState | None = None
     note: str = ""
+    source: str = "process table"
+    time: float | None = None
 
 
 @frozen
@@ -94,11 +101,13 @@ class Status(Frozen):
     def describe(self, now: float) -> str:
         """Return one line, for example "running, seen 4 s ago"."""
         text = self.state.value
+        age = max(0.0, now - self.seen)
+        if age >= FRESH_SECONDS and self.state in (JobState.QUEUED, JobState.RUNNING):
+            text += f" when last seen {duration(age)} ago"
+        elif self.state is JobState.RUNNING and not self.reason:
+            text += f", seen {duration(age)} ago"
         if self.reason:
             text += f": {self.reason}"
-        elif self.state is JobState.RUNNING:
-            age = max(0.0, now - self.seen)
-            text += f", seen {duration(age)} ago" if age < FRESH_SECONDS else f" when last seen {duration(age)} ago"
         return f"{text}; {self.note}" if self.note else text
 
 
@@ -146,25 +155,43 @@ def duration(seconds: float) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
+def heartbeat_is_fresh(evidence: Evidence) -> bool:
+    """Return whether the files alone prove that the newest run lives.
+
+    A heartbeat from the future, by a file server's wrong clock, proves nothing: it would stay fresh after the run's death.
+    """
+    if evidence.started is None:
+        return False
+    age = evidence.now - max(evidence.started.time, evidence.heartbeat or 0.0)
+    return -FRESH_SECONDS <= age <= FRESH_SECONDS
+
+
 def resolve(evidence: Evidence) -> Status:
     """Return what the evidence proves, and no more.
 
-    ``ended.json`` wins over everything. A run is called failed or cancelled without it only if the backend says for
-    certain that the run is gone; where the backend cannot be asked, the last proven state stands with its age.
+    ``ended.json`` wins over everything, unless a scheduler's signal ended the run: then the scheduler knows why, and whether
+    it runs again. Without that record a run is called failed or cancelled only if the backend says for certain that it is
+    gone; where the backend cannot be asked, the last proven state stands with its age.
     """
     e = evidence
-    if e.ended is not None:
-        return Status(JobState(e.ended.outcome), e.ended.reason, "ended.json", e.ended.time, e.run, e.ended.note)
+    if e.ended is not None and e.ended.final:
+        return _by_record(e, e.ended)
     if e.observed is not None and e.observed.run == e.run and not _newer_life(e):
         return Status(
             JobState(e.observed.state), e.observed.reason, e.observed.source, e.observed.time, e.run, e.observed.note
         )
-    word = e.observation.word if e.observation else Word.UNKNOWN
+    observation = e.observation or Observation(Word.UNKNOWN)
+    if e.ended is not None:
+        return _interrupted(e, e.ended, observation)
     if e.started is None:
-        return _not_started(e, word)
-    if word is Word.GONE:
-        return _gone(e)
-    return _started(e, e.started, word)
+        return _not_started(e, observation)
+    if observation.word is Word.GONE:
+        return _gone(e, observation)
+    return _started(e, e.started, observation)
+
+
+def _by_record(e: Evidence, ended: Ended) -> Status:
+    return Status(JobState(ended.outcome), ended.reason, "ended.json", ended.time, e.run, ended.note)
 
 
 def _newer_life(e: Evidence) -> bool:
@@ -172,24 +199,55 @@ def _newer_life(e: Evidence) -> bool:
     return e.observed is not None and e.heartbeat is not None and e.heartbeat > e.observed.time + FRESH_SECONDS
 
 
-def _not_started(e: Evidence, word: Word) -> Status:
+def _said(e: Evidence, observation: Observation, state: JobState, reason: str, note: str = "") -> Status:
+    """A state by the backend's word."""
+    return Status(state, reason, observation.source, e.now if observation.time is None else observation.time, e.run, note)
+
+
+def _live_note(e: Evidence, observation: Observation) -> str:
+    asked = e.cancel is not None and (e.ended is None or e.cancel.time > e.ended.time)
+    return "; ".join(filter(None, ("cancel asked for" if asked else "", observation.note)))
+
+
+def _interrupted(e: Evidence, ended: Ended, observation: Observation) -> Status:
+    """A scheduler's signal ended the run."""
+    if observation.word is Word.QUEUED:
+        reason = "; ".join(filter(None, ("to run again", observation.reason)))
+        return _said(e, observation, JobState.QUEUED, reason, _live_note(e, observation))
+    if observation.word is Word.GONE:
+        if observation.state is None:
+            return _by_record(e, ended)
+        return _said(e, observation, observation.state, observation.reason, ended.note)
+    note = _live_note(e, observation) or observation.reason
+    if observation.word is Word.ALIVE:
+        return _said(e, observation, JobState.RUNNING, f"ending: {ended.reason}", note)
+    return Status(JobState.RUNNING, f"ending: {ended.reason}", "ended.json", ended.time, e.run, note)
+
+
+def _not_started(e: Evidence, observation: Observation) -> Status:
     handle = e.handle if e.handle is not None and e.handle.run == e.run else None
-    observation = e.observation or Observation(Word.UNKNOWN)
-    if handle is None:
-        if e.now - e.submitted < SUBMITTING_SECONDS:
-            return Status(JobState.QUEUED, "being submitted", "submitted.json", e.submitted, e.run)
-        if e.cancel is not None:
-            return Status(JobState.CANCELLED, "cancelled before any backend took it", "cancel", e.cancel.time, e.run)
-        return Status(JobState.EMPTY, "no backend took it", "submitted.json", e.submitted, e.run)
+    word, note = observation.word, _live_note(e, observation)
     if word is Word.GONE:
         if e.cancel is not None:
-            return Status(JobState.CANCELLED, "cancelled before it started", "process table", e.now, e.run)
+            return _said(e, observation, JobState.CANCELLED, "cancelled before it started")
         reason = observation.reason or "ended before the cell could start; launch.log may tell why"
-        return Status(observation.state or JobState.FAILED, reason, "process table", e.now, e.run)
+        return _said(e, observation, observation.state or JobState.FAILED, reason)
+    if word is Word.QUEUED:
+        return _said(e, observation, JobState.QUEUED, observation.reason or "starting", note)
+    if word is Word.ALIVE:
+        return _said(e, observation, JobState.RUNNING, observation.reason or "starting", note)
+    if handle is not None:
+        return Status(
+            JobState.QUEUED, f"accepted by {handle.backend}", "handle.json", handle.time, e.run, note or observation.reason
+        )
+    if e.now - e.submitted < SUBMITTING_SECONDS:
+        return Status(JobState.QUEUED, "being submitted", "submitted.json", e.submitted, e.run)
     if word is Word.UNKNOWN:
-        return Status(JobState.QUEUED, "", "handle.json", handle.time, e.run, observation.reason)
-    note = "cancel asked for" if e.cancel is not None else observation.note
-    return Status(JobState.QUEUED, observation.reason or "starting", "process table", e.now, e.run, note)
+        reason = "submitted, perhaps: whether the backend took it is not known"
+        return Status(JobState.QUEUED, reason, "submitted.json", e.submitted, e.run, note or observation.reason)
+    if e.cancel is not None:
+        return Status(JobState.CANCELLED, "cancelled before any backend took it", "cancel", e.cancel.time, e.run)
+    return Status(JobState.EMPTY, "no backend took it", "submitted.json", e.submitted, e.run)
 
 
 def _by_outcome(e: Evidence, outcome: Outcome, note: str) -> Status:
@@ -200,24 +258,25 @@ def _by_outcome(e: Evidence, outcome: Outcome, note: str) -> Status:
     return Status(JobState(outcome.outcome), outcome.reason, "outcome.json", outcome.time, e.run, note)
 
 
-def _gone(e: Evidence) -> Status:
-    observation = e.observation or Observation(Word.GONE)
+def _gone(e: Evidence, observation: Observation) -> Status:
     if e.outcome is not None:
         return _by_outcome(e, e.outcome, "its supervisor ended before it could write the final record")
     if e.cancel is not None:
-        return Status(JobState.CANCELLED, f"cancelled by {e.cancel.user}", "process table", e.now, e.run)
+        return _said(e, observation, JobState.CANCELLED, f"cancelled by {e.cancel.user}")
     reason = observation.reason or "all its processes vanished without a word (kill -9, or out of memory)"
-    return Status(observation.state or JobState.FAILED, reason, "process table", e.now, e.run)
+    return _said(e, observation, observation.state or JobState.FAILED, reason)
 
 
-def _started(e: Evidence, started: Started, word: Word) -> Status:
-    observation = e.observation or Observation(Word.UNKNOWN)
-    note = "cancel asked for" if e.cancel is not None else observation.note
-    if word is Word.ALIVE:
-        return Status(JobState.RUNNING, "", "process table", e.now, e.run, note)
-    last = max(started.time, e.heartbeat or 0.0)
-    fresh = e.now - last <= FRESH_SECONDS
+def _started(e: Evidence, started: Started, observation: Observation) -> Status:
+    note = _live_note(e, observation)
+    if observation.word is Word.ALIVE:
+        return _said(e, observation, JobState.RUNNING, "", note)
+    if observation.word is Word.QUEUED:
+        reason = "; ".join(filter(None, ("to run again", observation.reason)))
+        return _said(e, observation, JobState.QUEUED, reason, note)
+    fresh = heartbeat_is_fresh(e)
     if not fresh and e.outcome is not None:
         return _by_outcome(e, e.outcome, "its supervisor's final record is missing")
+    last = max(started.time, e.heartbeat or 0.0)
     status = Status(JobState.RUNNING, "", "heartbeat", min(last, e.now), e.run, note)
     return status if fresh or not observation.reason else replace(status, note=observation.reason)

@@ -35,6 +35,18 @@ if TYPE_CHECKING:
 HEARTBEAT_SECONDS = 5.0
 """How often a supervisor touches its heartbeat."""
 
+SCHEDULER_ID, CLUSTER, TIME_LEFT, LAUNCHER = (
+    "PERSIST_SCHEDULER_ID",
+    "PERSIST_CLUSTER",
+    "PERSIST_TIME_LEFT",
+    "PERSIST_LAUNCHER",
+)
+"""Variables by which job.sh tells the worker what it cannot know by itself: the scheduler's id of what runs and its cluster,
+the command that prints the wall time left, the words that start MPI ranks."""
+
+JOB_DIRECTORY, RUN, RANK = "PERSIST_JOB_DIRECTORY", "PERSIST_RUN", "PERSIST_RANK"
+"""Variables by which the cell, and whatever it starts, finds its job."""
+
 FORMAT = 1
 """Version of the layout and of the records."""
 
@@ -242,6 +254,10 @@ class JobSpec(Record):
         Whether they were copied into the job directory.
     warnings : tuple of str
         What the capture could not promise, in words.
+    ranks : int
+        How many MPI processes run the cell; 0 is a cell without MPI.
+    mpi_options : tuple of str
+        Options of the program that starts them.
     """
 
     token: str
@@ -267,17 +283,30 @@ class JobSpec(Record):
     modules: tuple[LocalModule, ...] = ()
     snapshot: bool = False
     warnings: tuple[str, ...] = ()
+    ranks: int = 0
+    mpi_options: tuple[str, ...] = ()
 
 
 @frozen
 class Submitted(Record):
-    """run-N/submitted.json: the session asked for this run."""
+    """run-N/submitted.json: the session asked for this run.
+
+    Attributes
+    ----------
+    options : tuple of str
+        What the user wrote for the backend.
+    settings : dict
+        What the backend made of it.
+    after : tuple of str
+        The jobs that must be done before this run may start.
+    """
 
     time: float
     user: str
     host: str
     options: tuple[str, ...]
     settings: dict[str, Any]
+    after: tuple[str, ...] = ()
 
 
 @frozen
@@ -290,6 +319,8 @@ class Handle(Record):
         The backend's name for it, for people: a pid or a Slurm id.
     process : ProcessId or None
         Of a local job: its supervisor.
+    cluster : str
+        Of a scheduler's job: the cluster whose id it is; empty if that is not known.
     """
 
     backend: str
@@ -297,6 +328,7 @@ class Handle(Record):
     time: float
     id: str
     process: ProcessId | None
+    cluster: str = ""
 
 
 @frozen
@@ -323,11 +355,21 @@ class Observed(Record):
 
 @frozen
 class Started(Record):
-    """run-N/started.json: a supervisor took the run."""
+    """run-N/started.json: a supervisor took the run.
+
+    Attributes
+    ----------
+    child : ProcessId or None
+        The process of the cell, or the program that starts its MPI ranks.
+    scheduler_id, cluster : str
+        The scheduler's names for what the run is part of; empty if none started it.
+    """
 
     time: float
     supervisor: ProcessId
     child: ProcessId | None
+    scheduler_id: str = ""
+    cluster: str = ""
 
 
 @frozen
@@ -396,6 +438,8 @@ class Ended(Record):
         Largest resident set of one process, bytes (ru_maxrss).
     note : str
         What else is worth knowing, for example processes that the cell left behind.
+    final : bool
+        False if a scheduler's signal ended the run: whether it runs again, and why it was ended, the scheduler knows.
     """
 
     time: float
@@ -406,6 +450,27 @@ class Ended(Record):
     cpu_seconds: float
     peak_memory: int
     note: str
+    final: bool = True
+
+
+@frozen
+class Checkpoint(Record):
+    """checkpoint.json of a run: the newest checkpoint that its cell made.
+
+    Attributes
+    ----------
+    number : int
+        The run's first is 1; it names the file of the values.
+    values : dict of str to KeptValue
+    """
+
+    time: float
+    number: int
+    values: dict[str, Any]
+
+    def value(self, name: str) -> KeptValue:
+        """Return what became of one value; of a record that was read, not of one just made."""
+        return _build(KeptValue, self.values[name])
 
 
 _NESTED: dict[str, type[Any]] = {
@@ -529,11 +594,22 @@ def _remove_tree(path: str, ignore_errors: bool = False) -> None:
 
 
 class RunDirectory:
-    """The files of one run."""
+    """The files of one run, or of one MPI rank of it.
 
-    def __init__(self, job: JobDirectory, number: int) -> None:
-        self.job, self.number = job, number
+    Parameters
+    ----------
+    job : JobDirectory
+    number : int
+        The job's first run is 1.
+    rank : int
+        Rank 0 speaks for the run: its files are the run's. The others have the same files in a folder each.
+    """
+
+    def __init__(self, job: JobDirectory, number: int, rank: int = 0) -> None:
+        self.job, self.number, self.rank = job, number, rank
         self.path = os.path.join(job.path, f"run-{number}")
+        if rank:
+            self.path = os.path.join(self.path, f"rank-{rank}")
         self.submitted_path = os.path.join(self.path, "submitted.json")
         self.started_path = os.path.join(self.path, "started.json")
         self.heartbeat_path = os.path.join(self.path, "heartbeat")
@@ -542,6 +618,18 @@ class RunDirectory:
         self.values_path = os.path.join(self.path, "values.pkl")
         self.outcome_path = os.path.join(self.path, "outcome.json")
         self.ended_path = os.path.join(self.path, "ended.json")
+        self.checkpoint_path = os.path.join(self.path, "checkpoint.json")
+
+    def of_rank(self, rank: int) -> RunDirectory:
+        """Return the files of one MPI rank of the same run."""
+        return RunDirectory(self.job, self.number, rank)
+
+    def checkpoint_values_path(self, number: int) -> str:
+        """Return the file that holds the values of a checkpoint."""
+        return os.path.join(self.path, f"checkpoint-{number}.pkl")
+
+    def checkpoint(self) -> Checkpoint | None:
+        return self.job.read(Checkpoint, self.checkpoint_path)
 
     def submitted(self) -> Submitted | None:
         return self.job.read(Submitted, self.submitted_path)
@@ -602,6 +690,15 @@ class JobDirectory:
         except OSError as error:
             raise Damaged(self.name, "the directory", error.strerror or str(error)) from None
         return sorted(int(match[1]) for entry in entries if (match := _RUN.fullmatch(entry)))
+
+    def newest_checkpoint(self, rank: int = 0) -> tuple[RunDirectory, Checkpoint] | None:
+        """Return the newest checkpoint of a rank with the run that made it, or None if no run has made one."""
+        for number in reversed(self.runs()):
+            run = RunDirectory(self, number, rank)
+            checkpoint = run.checkpoint()
+            if checkpoint is not None:
+                return run, checkpoint
+        return None
 
     def current_run(self) -> RunDirectory:
         """Return the newest run."""

@@ -33,7 +33,7 @@ ROOMS = [
     {"slots"},
     {"store"},
     {"processes"},
-    {"records", "errors", "digests"},
+    {"records", "errors", "digests", "walltime"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(reversed(ROOMS)) for room in rooms}
 # The session's root and the words of the manual live with the package; __init__ imports lazily, by name.

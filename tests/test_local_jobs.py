@@ -792,14 +792,14 @@ def test_a_queued_job_is_not_run_by_hand_too(session: Session, marker: Path) -> 
 def test_info_tells_what_ps_would(session: Session, marker: Path) -> None:
     job = session.persist("info", "block = bytearray(50_000_000)\n" + WAIT_FOR.format(path=str(marker)))
     _, child = started_pids(job)
-    wait_until(lambda: (job.info()["process"] or {}).get("memory", 0) > 50_000_000, "the block")
+    wait_until(lambda: (job.info()["native"] or {}).get("memory", 0) > 50_000_000, "the block")
     info = job.info()
-    assert (info["state"], info["process"]["pid"], info["process"]["processes"]) == ("running", child, 1)
-    assert info["process"]["threads"] >= 1
+    assert (info["state"], info["native"]["pid"], info["native"]["processes"]) == ("running", child, 1)
+    assert info["native"]["threads"] >= 1
     json.dumps(info)
     marker.touch()
     job.wait(60)
-    assert job.info()["process"] == {}
+    assert job.info()["native"] == {}
 
 
 # ---------------------------------------------------------------- again

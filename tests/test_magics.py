@@ -249,7 +249,7 @@ ERRORS = [
     ("%%persist\n1", "UsageError: the following arguments are required: NAME; usage: %%persist NAME [options] [-- BACKEND OPTIONS]\n"),
     ("%%persist x --fast\n1", "UsageError: unrecognized arguments: --fast; usage: %%persist NAME [options] [-- BACKEND OPTIONS]\n"),
     ("%%persist a/b\n1", "InvalidName: 'a/b' is no name for a job: use letters, digits, '.', '_' and '-', not starting with '.' or '-', at most 100 characters\n"),
-    ("%%persist x --backend moon\n1", "BackendError: backend moon: there is none of that name; there are local\n"),
+    ("%%persist x --backend moon\n1", "BackendError: backend moon: there is none of that name; there are local, slurm\n"),
     ("%%persist x\nreturn 1", "CaptureError: job x not submitted: the cell is no valid Python, line 2: 'return' outside function\n"),
     ("%persist", "UsageError: %persist NAME gives a job; %%persist NAME above a cell makes one; %persist? tells more\n"),
     ("%persist_fetch 'open", "UsageError: No closing quotation: 'open\n"),

@@ -23,6 +23,7 @@ RUNNING = replace(BASE, started=STARTED, heartbeat=NOW - 2)
 
 ALIVE = Observation(Word.ALIVE)
 GONE = Observation(Word.GONE)
+ABSENT = Observation(Word.ABSENT)
 SILENT = Observation(Word.UNKNOWN, "squeue does not answer")
 
 
@@ -33,6 +34,8 @@ def ended(word: str, reason: str = "") -> Ended:
 def outcome(word: str, reason: str = "", age: float = 1.0) -> Outcome:
     return Outcome("t", NOW - age, word, reason, "", None, None, {})
 
+
+INTERRUPTED = replace(RUNNING, ended=replace(ended("failed", "SIGTERM"), final=False))
 
 CASES: list[tuple[str, Evidence, JobState, str]] = [
     ("ended.json wins over a living process", replace(RUNNING, ended=ended("done"), observation=ALIVE), JobState.DONE, ""),
@@ -107,7 +110,7 @@ CASES: list[tuple[str, Evidence, JobState, str]] = [
         JobState.QUEUED,
         "waiting for a slot, 2 before it",
     ),
-    ("queued and nobody can be asked", replace(BASE, observation=SILENT), JobState.QUEUED, ""),
+    ("queued and nobody can be asked", replace(BASE, observation=SILENT), JobState.QUEUED, "accepted by local"),
     (
         "died before it started",
         replace(BASE, observation=GONE),
@@ -121,10 +124,10 @@ CASES: list[tuple[str, Evidence, JobState, str]] = [
         "cancelled before it started",
     ),
     ("no handle yet", replace(BASE, handle=None, submitted=NOW - 1), JobState.QUEUED, "being submitted"),
-    ("no handle for long", replace(BASE, handle=None), JobState.EMPTY, "no backend took it"),
+    ("no handle for long", replace(BASE, handle=None, observation=ABSENT), JobState.EMPTY, "no backend took it"),
     (
         "no handle, cancelled",
-        replace(BASE, handle=None, cancel=CANCEL),
+        replace(BASE, handle=None, cancel=CANCEL, observation=ABSENT),
         JobState.CANCELLED,
         "cancelled before any backend took it",
     ),
@@ -133,6 +136,61 @@ CASES: list[tuple[str, Evidence, JobState, str]] = [
         replace(BASE, run=2, submitted=NOW - 1),
         JobState.QUEUED,
         "being submitted",
+    ),
+    (
+        "no handle, and the scheduler that may have it cannot be asked",
+        replace(BASE, handle=None, observation=SILENT),
+        JobState.QUEUED,
+        "submitted, perhaps: whether the backend took it is not known",
+    ),
+    (
+        "runs by the scheduler's word, its files come late",
+        replace(BASE, observation=Observation(Word.ALIVE, "starting on n1", source="squeue")),
+        JobState.RUNNING,
+        "starting on n1",
+    ),
+    (
+        "ended by a signal, the scheduler ends it still",
+        replace(INTERRUPTED, observation=ALIVE),
+        JobState.RUNNING,
+        "ending: SIGTERM",
+    ),
+    (
+        "ended by a signal, nobody can be asked",
+        replace(INTERRUPTED, observation=SILENT),
+        JobState.RUNNING,
+        "ending: SIGTERM",
+    ),
+    (
+        "ended by a signal and queued again",
+        replace(INTERRUPTED, observation=Observation(Word.QUEUED, "its time to begin has not come")),
+        JobState.QUEUED,
+        "to run again; its time to begin has not come",
+    ),
+    (
+        "ended by a signal, the scheduler knows why",
+        replace(INTERRUPTED, observation=Observation(Word.GONE, "ran out of time", JobState.FAILED)),
+        JobState.FAILED,
+        "ran out of time",
+    ),
+    ("ended by a signal, the scheduler knows no more", replace(INTERRUPTED, observation=GONE), JobState.FAILED, "SIGTERM"),
+    (
+        "ended by a signal, and the scheduler's last word was kept",
+        replace(INTERRUPTED, observed=Observed(1, NOW - 1, "failed", "ran out of time", "sacct"), observation=SILENT),
+        JobState.FAILED,
+        "ran out of time",
+    ),
+    (
+        "killed without a word and queued again",
+        replace(RUNNING, observation=Observation(Word.QUEUED, "waiting for resources")),
+        JobState.QUEUED,
+        "to run again; waiting for resources",
+    ),
+    (
+        "a heartbeat from the future proves nothing",
+        replace(RUNNING, heartbeat=NOW + 3600, outcome=outcome("done"), observation=SILENT),
+        JobState.DONE,
+        "",
     ),
 ]
 
@@ -150,6 +208,12 @@ def test_a_silent_job_is_told_with_its_age_and_why() -> None:
 
 def test_a_living_job_is_told_with_its_age() -> None:
     assert resolve(replace(RUNNING, observation=ALIVE)).describe(NOW + 4) == "running, seen 4 s ago"
+
+
+def test_a_queued_job_of_which_nothing_new_is_heard_is_told_with_its_age() -> None:
+    last = Observation(Word.QUEUED, "waiting for resources", note="squeue does not answer", source="squeue", time=NOW - 720)
+    words = "queued when last seen 12 min ago: waiting for resources; squeue does not answer"
+    assert resolve(replace(BASE, observation=last)).describe(NOW) == words
 
 
 def test_a_cancel_under_way_is_told() -> None:

@@ -12,7 +12,10 @@ from typing import cast
 from ..errors import BackendError
 from .base import Backend
 
-_BUILT_IN = {"local": "persist_magic.backends.local:LocalBackend"}
+BUILT_IN = {
+    "local": "persist_magic.backends.local:LocalBackend",
+    "slurm": "persist_magic.backends.slurm:SlurmBackend",
+}
 GROUP = "persist_magic.backends"
 
 _made: dict[str, Backend] = {}
@@ -32,12 +35,12 @@ def get_backend(name: str) -> Backend:
 
 
 def _make(name: str) -> Backend:
-    if name in _BUILT_IN:
-        module, _, attribute = _BUILT_IN[name].partition(":")
+    if name in BUILT_IN:
+        module, _, attribute = BUILT_IN[name].partition(":")
         return cast(Backend, getattr(importlib.import_module(module), attribute)())
     from importlib.metadata import entry_points  # looks into every installed package: only for names not known
 
     found = {point.name: point for point in entry_points(group=GROUP)}
     if name not in found:
-        raise BackendError(name, f"there is none of that name; there are {', '.join(sorted({*_BUILT_IN, *found}))}")
+        raise BackendError(name, f"there is none of that name; there are {', '.join(sorted({*BUILT_IN, *found}))}")
     return cast(Backend, found[name].load()())

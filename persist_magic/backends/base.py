@@ -9,18 +9,53 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from ..status import Observation
+from ..status import Evidence, Observation
 from ..store import Handle, JobDirectory, JobSpec, RunDirectory, Started
 
 
 @dataclass(frozen=True)
 class Query:
-    """A run whose state the files do not tell."""
+    """A run whose state the files do not tell for good.
+
+    Attributes
+    ----------
+    spec : JobSpec
+    evidence : Evidence
+        What the files say.
+    """
 
     job: JobDirectory
     run: RunDirectory
-    handle: Handle | None
-    started: Started | None
+    spec: JobSpec
+    evidence: Evidence
+
+    @property
+    def started(self) -> Started | None:
+        return self.evidence.started
+
+    @property
+    def handle(self) -> Handle | None:
+        """The handle of this run; an older run's does not count."""
+        handle = self.evidence.handle
+        return handle if handle is not None and handle.run == self.run.number else None
+
+
+@dataclass(frozen=True)
+class Predecessor:
+    """A job that must be done before another may start.
+
+    Attributes
+    ----------
+    name : str
+    backend : str
+    id, cluster : str
+        Of the run that is awaited.
+    """
+
+    name: str
+    backend: str
+    id: str
+    cluster: str
 
 
 class Backend(Protocol):
@@ -28,15 +63,21 @@ class Backend(Protocol):
 
     name: str
 
-    def settings(self, options: Sequence[str]) -> dict[str, Any]:
+    def settings(self, options: Sequence[str], after: Sequence[Predecessor] = ()) -> dict[str, Any]:
         """Check what the user wrote after ``--`` and return what a run needs of it and of the configuration.
 
         Called before anything is written.
 
+        Parameters
+        ----------
+        options : sequence of str
+        after : sequence of Predecessor
+            The jobs that must be done first, and have not ended yet.
+
         Raises
         ------
         BackendError
-            If an option is unknown or its value wrong.
+            If an option is unknown or its value wrong, or if runs of this backend cannot wait for one of the jobs.
         """
         ...
 
@@ -59,6 +100,8 @@ class Backend(Protocol):
         ------
         BackendError
             If the run was not taken.
+        Unconfirmed
+            If it may have been taken, which `poll` will find out.
         """
         ...
 

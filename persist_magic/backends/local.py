@@ -19,14 +19,14 @@ from typing import Any, NoReturn
 from traitlets import Integer
 from traitlets.config import Configurable
 
-from ..errors import BackendError, StoreError
+from ..errors import BackendError, PersistError, StoreError
 from ..processes import ALIVE, GONE, REBOOTED, STOPPED, ProcessId, descendants
 from ..slots import Slots, cores
 from ..status import Observation, Word
 from ..store import Handle, JobDirectory, JobSpec, Root, RunDirectory, open_regular, told, write_atomic
-from .base import Query
+from .base import Predecessor, Query
+from .script import script
 
-_WORKER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker", "__main__.py")
 _LAUNCH_SECONDS = 30.0
 _LAST_LINE = 4096
 
@@ -49,7 +49,7 @@ class LocalBackend(Configurable):
         help="How many local jobs of one root run at once on a machine; 0: the number of cores. The others wait.",
     ).tag(config=True)
 
-    def settings(self, options: Sequence[str]) -> dict[str, Any]:
+    def settings(self, options: Sequence[str], after: Sequence[Predecessor] = ()) -> dict[str, Any]:
         parser = _Parser(prog="local", add_help=False, allow_abbrev=False)
         parser.add_argument("--slots", type=int)
         parser.add_argument("--nice", type=int, default=0)
@@ -58,23 +58,18 @@ class LocalBackend(Configurable):
             raise BackendError("local", "--slots takes a number from 1 on")
         if not 0 <= chosen.nice <= 19:
             raise BackendError("local", "--nice takes a number from 0 to 19")
-        return {"slots": chosen.slots or self.slots or cores(), "nice": chosen.nice}
+        return {"slots": chosen.slots or self.slots or cores(), "nice": chosen.nice, "waits": bool(after)}
 
     def script(self, directory: JobDirectory, spec: JobSpec) -> str:
-        lines = [
-            "#!/bin/sh",
-            f"# Runs the job {spec.name} of persist_magic; by hand too: sh job.sh",
-            "# PYTHONPATH comes back for the cell. Until the worker stands nothing in it may shadow what it needs.",
-            "unset PYTHONPATH",
-            f"exec {shlex.quote(spec.executable)} {shlex.quote(_WORKER)} {shlex.quote(directory.path)}",
-        ]
-        return "\n".join(lines) + "\n"
+        return script(directory, spec, ["mpiexec", "-n", str(spec.ranks), *spec.mpi_options])
 
     def reserve(self, directory: JobDirectory, settings: Mapping[str, Any]) -> dict[str, Any]:
-        return {**settings, "ticket": _slots(directory).draw(directory.name)}
+        # one that waits for other jobs takes its place in the queue when these are done
+        return {**settings, "ticket": "" if settings["waits"] else _slots(directory).draw(directory.name)}
 
     def release(self, directory: JobDirectory, settings: Mapping[str, Any]) -> None:
-        _slots(directory).release(str(settings["ticket"]))
+        if settings["ticket"]:
+            _slots(directory).release(str(settings["ticket"]))
 
     def submit(self, directory: JobDirectory, run: RunDirectory, settings: Mapping[str, Any]) -> Handle:
         with told("write", directory.launch_log_path):
@@ -108,7 +103,7 @@ class LocalBackend(Configurable):
         return int(line)
 
     def poll(self, queries: Sequence[Query]) -> list[Observation]:
-        return [_observe(query) for query in queries]
+        return [observe(query) for query in queries]
 
     def cancel(self, query: Query, force: bool) -> None:
         """Wake the supervisor, which reads the request; where it is gone, do its work."""
@@ -165,13 +160,14 @@ def _processes(query: Query) -> tuple[ProcessId | None, ProcessId | None]:
     if query.started is not None:
         return query.started.supervisor, query.started.child
     handle = query.handle
-    return (handle.process if handle is not None and handle.run == query.run.number else None), None
+    return (handle.process if handle is not None else None), None
 
 
-def _observe(query: Query) -> Observation:
+def observe(query: Query) -> Observation:
+    """Say of a run what this host's process table tells of its supervisor and its cell."""
     supervisor, child = _processes(query)
     if supervisor is None:
-        return Observation(Word.UNKNOWN, "no process is known")
+        return Observation(Word.ABSENT if query.handle is None else Word.UNKNOWN, "no process is known")
     state = supervisor.state()
     if state == REBOOTED:
         return Observation(Word.GONE, f"{supervisor.host} was rebooted while the job was not finished")
@@ -181,7 +177,7 @@ def _observe(query: Query) -> Observation:
     if state == GONE:
         if child_state in (ALIVE, STOPPED):
             return Observation(Word.ALIVE, note="its supervisor is gone, the cell goes on")
-        return Observation(Word.GONE, "" if query.started is not None else _launch_words(query.job))
+        return Observation(Word.GONE, "" if query.started is not None else launch_words(query.job))
     if query.started is None:
         return Observation(Word.QUEUED, _waits_for(query))
     if STOPPED in (state, child_state):
@@ -189,7 +185,7 @@ def _observe(query: Query) -> Observation:
     return Observation(Word.ALIVE)
 
 
-def _launch_words(directory: JobDirectory) -> str:
+def launch_words(directory: JobDirectory) -> str:
     """Why a job ended before its worker stood: the last line of launch.log, if it has one."""
     try:
         with open_regular(directory.launch_log_path) as file:
@@ -200,9 +196,22 @@ def _launch_words(directory: JobDirectory) -> str:
     return f"ended before the cell could start: {lines[-1]}" if lines else ""
 
 
+def _not_done(directory: JobDirectory, names: Sequence[str]) -> list[str]:
+    """Those of the jobs whose newest run has no record of its end."""
+    root = Root(os.path.dirname(directory.path))
+    waits = []
+    for name in names:
+        with contextlib.suppress(PersistError):
+            if root.directory(name).current_run().ended() is None:
+                waits.append(name)
+    return waits
+
+
 def _waits_for(query: Query) -> str:
     try:
         submitted = query.run.submitted()
+        if submitted is not None and (waits := _not_done(query.job, submitted.after)):
+            return f"waiting for {', '.join(waits)}"
         ticket = str(submitted.settings.get("ticket", "")) if submitted is not None else ""
         ahead = _slots(query.job).before(ticket) if ticket else 0
     except (OSError, StoreError):

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from ..errors import PersistError
 from ..restore import read_session, restore_session
 from ..store import JobDirectory, JobSpec, KeptValue, Outcome, RunDirectory, write_atomic
-from .supervisor import EXIT_NOT_WRITTEN
+from .supervisor import EXIT_NOT_WRITTEN, STOP_RANK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ def run_child(job: JobDirectory, run: RunDirectory, spec: JobSpec, blocked: Iter
     """Be the child: never returns into the supervisor's code."""
     code = EXIT_NOT_WRITTEN
     try:
-        os.setpgid(0, 0)
         _redirect(run)
         _handle_signals(blocked)
         code = _Execution(job, run, spec).run()
@@ -83,9 +82,14 @@ def _redirect(run: RunDirectory) -> None:
 def _handle_signals(blocked: Iterable[int]) -> None:
     import faulthandler
 
+    told = False
+
     def interrupt(number: int, frame: object) -> None:
-        """A cancel: the cell sees KeyboardInterrupt, so that its ``finally`` run."""
-        raise KeyboardInterrupt
+        """A cancel: the cell sees KeyboardInterrupt, so that its ``finally`` run; once, since a scheduler tells it too."""
+        nonlocal told
+        if not told:
+            told = True
+            raise KeyboardInterrupt
 
     # What the cell forks ends by SIGTERM as in the session. One that comes while Python is forking waits until the child has
     # the default again: Python itself forgets signals that reach a child too early.
@@ -104,6 +108,9 @@ def _handle_signals(blocked: Iterable[int]) -> None:
 
     os.register_at_fork(before=hold, after_in_parent=let_go, after_in_child=let_go_in_child)
     signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(STOP_RANK, interrupt)
+    # a scheduler's warning ends nothing by itself; not SIG_IGN, which the cell's own programs would inherit
+    signal.signal(signal.SIGUSR1, lambda *_: None)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -273,15 +280,17 @@ class _Execution:
             return end
 
         try:
-            with ValueFile(self.run_directory, self.namespace) as values:
-                if error is not None:
+            with ValueFile(self.run_directory.values_path, self.namespace) as values:
+                if self.run_directory.rank:
+                    pass  # rank 0 speaks for the run
+                elif error is not None:
                     kept_error = values.keep("exception", error)
                     if kept_error.payload is None:  # perhaps for what led to it
                         error.__cause__ = error.__context__ = None
                         kept_error = values.keep("exception", error)
                 elif outcome == "done":
                     kept_result = values.keep("result", result)
-                for name in self._variables(before):
+                for name in () if self.run_directory.rank else self._variables(before):
                     variables[name] = values.keep(name, self.namespace[name])
                 lost = values.lost_words()
             end = write_outcome()
@@ -290,8 +299,10 @@ class _Execution:
         ) as problem:  # there is no room for what it kept, or for the record of it: for the record there must be
             lost = f"its values could not be written: {problem.strerror or problem}"
             kept_error, kept_result, variables = None, None, {}
-            ValueFile.discard(self.run_directory)
+            ValueFile.discard(self.run_directory.values_path)
             end = write_outcome()
+        if end != "done":
+            _abort_other_ranks()
         return 0 if end == "done" else 1
 
     def _variables(self, before: dict[str, int]) -> list[str]:
@@ -324,6 +335,14 @@ def _future_mask() -> int:
     import __future__
 
     return sum(getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+
+
+def _abort_other_ranks() -> None:
+    """End an MPI program of which one rank has failed: the others may wait for it for ever, and so would MPI_Finalize."""
+    mpi: Any = sys.modules.get("mpi4py.MPI")
+    if mpi is not None and mpi.Is_initialized() and not mpi.Is_finalized() and mpi.COMM_WORLD.size > 1:
+        _flush()
+        mpi.COMM_WORLD.Abort(1)
 
 
 def _reopen_standard_descriptors() -> None:

@@ -11,6 +11,7 @@ import errno
 import os
 import select
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -20,7 +21,11 @@ from ..processes import ALIVE, STOPPED, ProcessId, adopt_orphans, command_name, 
 from ..records import Frozen, frozen
 from ..slots import Slots, cores
 from ..store import (
+    CLUSTER,
     HEARTBEAT_SECONDS,
+    JOB_DIRECTORY,
+    RUN,
+    SCHEDULER_ID,
     CancelRequest,
     Ended,
     Handle,
@@ -44,7 +49,10 @@ SELF_END_SECONDS = 0.3
 EXIT_NOT_WRITTEN = 74
 """The child's exit code when it could not write its outcome (EX_IOERR of sysexits.h)."""
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+STOP_RANK = signal.SIGUSR2
+"""What a cancel sends to the program that started the MPI ranks, which hands it on; SIGTERM would kill them at once."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1)
 
 
 class Refusal(Exception):
@@ -134,7 +142,9 @@ class Supervisor:
         self.spec: JobSpec = job.spec()
         self.me = ProcessId.of(os.getpid())
         self.run: RunDirectory = _take_run(job)
-        self._terminated = False
+        self.scheduler_id, self.cluster = os.environ.get(SCHEDULER_ID, ""), os.environ.get(CLUSTER, "")
+        os.environ.update({JOB_DIRECTORY: job.path, RUN: str(self.run.number)})
+        self._terminated = self._warned = False
         self._last_beat = 0.0
         self._wakeup, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else _pipe()
         for number in _SIGNALS:
@@ -143,14 +153,18 @@ class Supervisor:
 
     def supervise(self) -> int:
         if self.spec.backend != "local":
+            if self.scheduler_id:
+                self._write_handle(self.scheduler_id, None)
             self._start()
             return self._run_child()
         slots = Slots(Root(os.path.dirname(self.job.path)))
         submitted = self.run.submitted()
         settings = submitted.settings if submitted is not None else {}
+        self._write_handle(f"pid {self.me.pid}", self.me)
+        if submitted is not None and submitted.after and not self._wait_for_jobs(submitted.after):
+            return 1
         ticket = str(settings.get("ticket") or slots.draw(self.job.name))
         try:
-            self._write_handle()
             slots.claim(ticket, self.me)
             if not self._wait_for_slot(slots, ticket, int(settings.get("slots") or cores())):
                 return 1
@@ -163,28 +177,49 @@ class Supervisor:
 
     # ---- before the cell
 
-    def _write_handle(self) -> None:
+    def _write_handle(self, id: str, process: ProcessId | None) -> None:
         """The session writes it too; the worker's own makes sure that there is one if the session was killed in between."""
         handle = self.job.handle()
         if handle is None or handle.run < self.run.number:
-            mine = Handle("local", self.run.number, time.time(), f"pid {self.me.pid}", self.me)
+            mine = Handle(self.spec.backend, self.run.number, time.time(), id, process)
             write_atomic(self.job.handle_path, mine.to_bytes(), sync=False)
+
+    def _stopped_before_start(self) -> bool:
+        """Whether somebody asked to stop the run, which has not started; if so the end has been written."""
+        cancel = self.job.cancel_request()
+        if cancel is None and not self._terminated:
+            return False
+        words = f"cancelled by {cancel.user} before it started" if cancel is not None else "terminated while it waited"
+        self._write_end(Ended(time.time(), "cancelled" if cancel else "failed", words, None, None, 0.0, 0, ""))
+        return True
+
+    def _wait_for_jobs(self, names: tuple[str, ...]) -> bool:
+        """Wait until other jobs are done; what became of them is asked as a person at a shell would."""
+        parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        code = f"import sys; sys.path.append({parent!r}); from persist_magic.__main__ import main; sys.exit(main())"
+        words = [sys.executable, "-c", code, "--root", os.path.dirname(self.job.path), "wait", *names]
+        waiter = subprocess.Popen(words, stdin=subprocess.DEVNULL)
+        while waiter.poll() is None:
+            if self._stopped_before_start():
+                waiter.terminate()
+                waiter.wait()
+                return False
+            self._sleep(POLL_SECONDS)
+        if waiter.returncode != 0:
+            words_ = f"not started: of {', '.join(names)}, after which it was to run, not all are done"
+            self._write_end(Ended(time.time(), "cancelled", words_, None, None, 0.0, 0, ""))
+        return waiter.returncode == 0
 
     def _wait_for_slot(self, slots: Slots, ticket: str, limit: int) -> bool:
         while not slots.try_start(ticket, self.me, limit):
-            cancel = self.job.cancel_request()
-            if cancel is not None or self._terminated:
-                words = (
-                    f"cancelled by {cancel.user} before it started" if cancel is not None else "terminated while it waited"
-                )
-                self._write_end(Ended(time.time(), "cancelled" if cancel else "failed", words, None, None, 0.0, 0, ""))
+            if self._stopped_before_start():
                 return False
             # those far behind look less often
             self._sleep(min(2.0, 0.05 * (1 + max(0, slots.before(ticket) - limit))))
         return True
 
     def _start(self) -> None:
-        started = Started(time.time(), self.me, None)
+        started = Started(time.time(), self.me, None, self.scheduler_id, self.cluster)
         try:
             write_atomic(self.run.started_path, started.to_bytes(), exclusive=True, sync=False)
         except FileExistsError:
@@ -199,6 +234,11 @@ class Supervisor:
         child = os.fork()
         if child == 0:
             signal.set_wakeup_fd(-1)
+            os.setpgid(0, 0)
+            if self.spec.ranks:
+                from .ranks import launch
+
+                launch(self.run, _SIGNALS)
             from .execution import run_child
 
             run_child(self.job, self.run, self.spec, _SIGNALS)
@@ -211,17 +251,30 @@ class Supervisor:
         adopt_orphans()
         end = self._watch(child)
         left = self._end_descendants()
-        try:
-            outcome = self.run.outcome()
-        except PersistError as error:
-            print(f"persist_magic: {error}", file=sys.stderr, flush=True)
-            outcome = None
-        word, reason, note = verdict(end, outcome, self.job.cancel_request(), self._terminated)
+        outcome = self._outcome()
+        self._sleep(0)  # a signal that came together with the child's end
+        cancel = self.job.cancel_request()
+        word, reason, note = verdict(end, outcome, cancel, self._terminated)
+        # why a scheduler ended the run, and whether it runs again, the scheduler knows
+        by_scheduler = self._terminated or end.signal == signal.SIGKILL
+        final = not self.scheduler_id or cancel is not None or not by_scheduler
         if left and word == "done":
             note = "; ".join(filter(None, (note, f"the cell had left processes behind, they were ended: {left}")))
-        ended = Ended(time.time(), word, reason, end.exit_code, end.signal, end.cpu_seconds, end.peak_memory, note)
+        ended = Ended(time.time(), word, reason, end.exit_code, end.signal, end.cpu_seconds, end.peak_memory, note, final)
         self._write_end(ended)
         return 0 if word == "done" else 1
+
+    def _outcome(self) -> Outcome | None:
+        """The cell's own word; of MPI ranks that of one that failed, else rank 0's."""
+        try:
+            if self.spec.ranks:
+                from .ranks import common_outcome
+
+                return common_outcome(self.run, self.spec.ranks)
+            return self.run.outcome()
+        except PersistError as error:
+            print(f"persist_magic: {error}", file=sys.stderr, flush=True)
+            return None
 
     def _watch(self, child: int) -> ChildEnd:
         """Wait until the child ends; on the way beat, look for a cancel, carry it out."""
@@ -231,9 +284,13 @@ class Supervisor:
             if end is not None:
                 return end
             self._beat()
+            if self._warned:
+                self._warned = False
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGUSR1)
             cancel = self.job.cancel_request()
             if kill_at is None and (cancel is not None or self._terminated):
-                self._signal_descendants(signal.SIGTERM)
+                self._interrupt_child(child)
                 kill_at = time.monotonic() + GRACE_SECONDS
             if kill_at is not None and (time.monotonic() > kill_at or (cancel is not None and cancel.force)):
                 self._signal_descendants(signal.SIGKILL)
@@ -259,6 +316,14 @@ class Supervisor:
                     cpu_seconds=usage.ru_utime + usage.ru_stime,
                     peak_memory=usage.ru_maxrss * unit,
                 )
+
+    def _interrupt_child(self, child: int) -> None:
+        """Let the cell see KeyboardInterrupt, in every rank."""
+        if not self.spec.ranks:
+            self._signal_descendants(signal.SIGTERM)
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child, STOP_RANK)
 
     def _signal_descendants(self, number: int) -> None:
         for pid in descendants(self.me.pid):
@@ -294,6 +359,7 @@ class Supervisor:
             with contextlib.suppress(BlockingIOError):
                 numbers = os.read(self._wakeup, 1024)
                 self._terminated |= any(number in numbers for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+                self._warned |= signal.SIGUSR1 in numbers
 
     def _beat(self) -> None:
         if time.monotonic() - self._last_beat < HEARTBEAT_SECONDS:
@@ -342,6 +408,8 @@ def _take_run(job: JobDirectory) -> RunDirectory:
             process is not None and process.state() in (ALIVE, STOPPED) for process in (started.supervisor, started.child)
         ):
             raise Refusal(f"run {run.number} of {job.name} is running")
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(job.cancel_path)  # it was the ended run's
+    ended, cancel = run.ended(), job.cancel_request()
+    if cancel is not None and (ended is None or cancel.time <= ended.time):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(job.cancel_path)  # it was the ended run's; a later one is for the run that begins now
     return job.create_run(run.number + 1, None)

@@ -1,4 +1,4 @@
-"""What a job brings back: result, variables and exception, each readable without the others.
+"""What a job brings back: result, variables, exception and checkpoints, each value readable without the others.
 
 Owns the file of values, in which each value is a payload of its own behind one file of large buffers, and the question
 which captured values the cell changed in place. Imported when the cell has ended.
@@ -12,7 +12,7 @@ import types
 
 from ..capture import explain
 from ..capture.payload import BufferFile, CannotPickle, PayloadWriter, deeply, write_names
-from ..store import JobSpec, KeptValue, Payload, RunDirectory, buffers_path, create_file, sync_file
+from ..store import JobSpec, KeptValue, Payload, buffers_path, create_file, sync_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,10 +20,12 @@ if TYPE_CHECKING:
 
 
 class ValueFile:
-    """The values of one run, for writing.
+    """Values that can be read one by one, for writing.
 
     Parameters
     ----------
+    path : str
+        The file, which must not exist; large buffers go to one beside it.
     namespace : dict
         The cell's globals: what functions in the values share.
 
@@ -33,13 +35,13 @@ class ValueFile:
         The values that the disk did not take, and why.
     """
 
-    def __init__(self, run: RunDirectory, namespace: dict[str, Any]) -> None:
-        self._run, self.namespace = run, namespace
+    def __init__(self, path: str, namespace: dict[str, Any]) -> None:
+        self._path, self.namespace = path, namespace
         self.lost: dict[str, str] = {}
-        self._buffers = BufferFile(buffers_path(run.values_path))
+        self._buffers = BufferFile(buffers_path(path))
 
     def __enter__(self) -> ValueFile:
-        self._file = create_file(self._run.values_path)
+        self._file = create_file(self._path)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
@@ -84,11 +86,11 @@ class ValueFile:
         return f"{culprit.path}: {culprit.reason}"
 
     @staticmethod
-    def discard(run: RunDirectory) -> None:
-        """Remove what a full disk cut off, which also makes room for the record that tells of it."""
-        for path in (run.values_path, buffers_path(run.values_path)):
+    def discard(path: str) -> None:
+        """Remove the files, for example what a full disk cut off, which also makes room for the record that tells of it."""
+        for each in (path, buffers_path(path)):
             with contextlib.suppress(OSError):
-                os.unlink(path)
+                os.unlink(each)
 
 
 def changed_in_place(spec: JobSpec, before: dict[str, int], namespace: dict[str, Any]) -> list[str]:

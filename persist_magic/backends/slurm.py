@@ -1,0 +1,368 @@
+"""Jobs under Slurm.
+
+Owns what sbatch is told, how a submission whose answer was lost is found again, and which of Slurm's words count for a run.
+The programs are run by `slurm_programs`, their words explained by `slurm_answers`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from traitlets import Float, Unicode
+from traitlets import List as ListTrait
+from traitlets.config import Configurable
+
+from ..errors import BackendError, Unconfirmed
+from ..status import Observation, Word, heartbeat_is_fresh
+from ..store import CLUSTER, SCHEDULER_ID, TIME_LEFT, Handle, JobDirectory, JobSpec, RunDirectory, write_atomic
+from .base import Predecessor, Query
+from .local import launch_words, observe
+from .script import script
+from .slurm_answers import comment, is_live, observation
+from .slurm_programs import Refused, Silent, Watch, run
+
+LOST_SECONDS = 300.0
+"""How long a submission that nobody confirmed may still turn up in the queue."""
+LATE_SECONDS = 60.0
+"""How long the files of a job that squeue no longer lists may take to be seen."""
+
+# sbatch(1) of Slurm 22.05 to 24.11: the options that take no word after them, and those that would make it do something else
+# than submit one script and return.
+_FLAGS = frozenset(
+    {
+        "--contiguous",
+        "--exclusive",
+        "--get-user-env",
+        "--hold",
+        "--ignore-pbs",
+        "--no-kill",
+        "--no-requeue",
+        "--nice",
+        "--oversubscribe",
+        "--overcommit",
+        "--quiet",
+        "--reboot",
+        "--requeue",
+        "--spread-job",
+        "--use-min-nodes",
+        "--verbose",
+        "--propagate",
+        "--stepmgr",
+        "-H",
+        "-k",
+        "-O",
+        "-Q",
+        "-s",
+        "-v",
+    }
+)
+_REFUSED = {
+    "--wrap": "the script is job.sh",
+    "--wait": "%persist_wait waits",
+    "-W": "%persist_wait waits",
+    "--array": "a cell is one job",
+    "-a": "a cell is one job",
+    "--help": "%%persist? tells of ours, man sbatch of Slurm's",
+    "-h": "%%persist? tells of ours, man sbatch of Slurm's",
+    "--usage": "man sbatch tells",
+    "--version": "sbatch --version in a shell tells",
+    "-V": "sbatch --version in a shell tells",
+    "--test-only": "nothing would be submitted",
+}
+_ABBREVIATIONS = ("--wr", "--wai", "--ar", "--hel", "--usa", "--ver", "--te")
+_SUBMIT_OPTION = re.compile(r"#SBATCH\s")
+
+
+def _checked(options: Sequence[str]) -> list[str]:
+    """sbatch's options, without what is none: a bare word would be taken for the script."""
+    takes = False
+    for option in options:
+        if "\n" in option or "\0" in option:
+            raise BackendError("slurm", f"{option!r} is no option of sbatch: it has a line break in it")
+        if not option.startswith("-") or option == "-":
+            if not takes:
+                raise BackendError(
+                    "slurm", f"{option!r} is no option of sbatch; after -- stand options only, as -p gpu -t 4:00:00"
+                )
+            takes = False
+            continue
+        word = option.partition("=")[0] if option.startswith("--") else option[:2]
+        if word in _REFUSED or word.startswith(_ABBREVIATIONS):
+            why = _REFUSED.get(word) or "write options of sbatch in full"
+            raise BackendError("slurm", f"{word} cannot be used here: {why}")
+        takes = word not in _FLAGS and (option == word)
+    return list(options)
+
+
+def _value(options: Sequence[str], long: str, short: str = "") -> str:
+    """The last value that an option of sbatch is given, or ""."""
+    value = ""
+    for index, option in enumerate(options):
+        if option in (long, short) and index + 1 < len(options):
+            value = options[index + 1]
+        elif option.startswith(f"{long}="):
+            value = option.partition("=")[2]
+        elif short and option.startswith(short) and not option.startswith("--") and len(option) > 2:
+            value = option[2:]
+    return value
+
+
+def directives(code: str) -> list[str]:
+    """Return the ``#SBATCH`` lines at the top of a cell: before its first statement, among other comments."""
+    found = []
+    for line in code.splitlines():
+        if line.strip() and not line.lstrip().startswith("#"):
+            break
+        if _SUBMIT_OPTION.match(line):
+            found.append(line.rstrip())
+    return found
+
+
+class SlurmBackend(Configurable):
+    """Runs jobs under Slurm, through sbatch, squeue, sacct, scancel and scontrol."""
+
+    name = "slurm"
+    options = Unicode(
+        "",
+        help="Options of sbatch for every job, for example '-A project -p gpu'. #SBATCH lines of a cell and what follows -- "
+        "stand above them.",
+    ).tag(config=True)
+    setup = ListTrait(
+        Unicode(),
+        help="Lines of shell that job.sh runs before the worker, for example ['module load cuda']; bash then runs it as a "
+        "login shell.",
+    ).tag(config=True)
+    timeout = Float(
+        45.0, min=1.0, help="How long sbatch may take, in seconds; then the submission is looked up in the queue."
+    ).tag(config=True)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._watches: dict[str, Watch] = {}
+
+    def _watch(self, cluster: str) -> Watch:
+        return self._watches.setdefault(cluster, Watch(cluster))
+
+    # ---- submitting
+
+    def settings(self, options: Sequence[str], after: Sequence[Predecessor] = ()) -> dict[str, Any]:
+        clusters = _value(_checked(options), "--clusters", "-M")
+        default_options = _checked(_split(self.options))
+        for each in after:
+            if each.backend != self.name or each.cluster not in ("", clusters):
+                where = f"on this machine ({each.backend})" if each.backend != self.name else f"on cluster {each.cluster}"
+                why = f"a Slurm job cannot wait for {each.name}, which runs {where}; %persist_wait {each.name} first"
+                raise BackendError(self.name, why)
+        return {
+            "clusters": clusters or _value(default_options, "--clusters", "-M"),
+            "dependency": [each.id for each in after],
+        }
+
+    def script(self, directory: JobDirectory, spec: JobSpec) -> str:
+        head = [f"#SBATCH --job-name={spec.name}"]
+        if spec.ranks:
+            head.append(f"#SBATCH --ntasks={spec.ranks}")
+        if words := _split(self.options):
+            head.append(f"#SBATCH {shlex.join(words)}")
+        head += directives(spec.code)
+        before = [
+            "# The directory was written on another machine: a shared file system may show it late.",
+            "tries=0",
+            'until [ -e "$job/job.json" ] || [ "$tries" -ge 240 ]; do tries=$((tries + 1)); sleep 0.5; done',
+            "# Only what Slurm started itself, and not a shell inside a job, is found again by Slurm's id.",
+            'if [ -n "${SLURM_JOB_ID-}" ] && [ "${SLURM_TASK_PID-}" = "$$" ]; then',
+            '    exec >>"$job/launch.log" 2>&1',
+            f'    export {SCHEDULER_ID}="$SLURM_JOB_ID" {CLUSTER}="${{SLURM_CLUSTER_NAME-}}"',
+            f'    export {TIME_LEFT}="squeue -h -j $SLURM_JOB_ID -o %L"',
+            "fi",
+            *(line for lines in self.setup for line in lines.splitlines()),
+        ]
+        launcher = ["srun", f"--ntasks={spec.ranks}", "--kill-on-bad-exit=1", *spec.mpi_options]
+        shell = "/bin/bash -l" if self.setup else "/bin/sh"
+        return script(directory, spec, launcher, shell=shell, directives=head, before=before)
+
+    def reserve(self, directory: JobDirectory, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(settings)
+
+    def release(self, directory: JobDirectory, settings: Mapping[str, Any]) -> None:
+        """Nothing was taken."""
+
+    def submit(self, directory: JobDirectory, run_directory: RunDirectory, settings: Mapping[str, Any]) -> Handle:
+        spec, submitted = directory.spec(), run_directory.submitted()
+        options = list(submitted.options) if submitted is not None else []
+        mark = comment(spec.token, run_directory.number, _value(options, "--comment"))
+        words = [
+            "sbatch",
+            "--parsable",
+            # job.sh writes its own log: the directory may be seen late where it runs
+            "--output=/dev/null",
+            "--open-mode=append",
+            f"--chdir={directory.path}",
+            *options,
+            f"--comment={mark}",
+        ]
+        if settings.get("dependency"):
+            words += [f"--dependency=afterok:{':'.join(settings['dependency'])}", "--kill-on-invalid-dep=yes"]
+        begin = time.time()
+        try:
+            answer = run([*words, directory.script_path], self.timeout)
+        except Refused as refusal:
+            raise BackendError(self.name, f"job {directory.name} was not taken: {refusal}") from None
+        except Silent as silence:
+            return self._found_again(directory, spec, run_directory, str(settings.get("clusters", "")), silence)
+        id, _, cluster = answer.strip().splitlines()[-1].partition(";") if answer.strip() else ("", "", "")
+        if not id.isdecimal():
+            raise Unconfirmed(self.name, directory.name, f"sbatch answered {answer.strip()[:80]!r}")
+        return self._keep_handle(directory, Handle(self.name, run_directory.number, begin, id, None, cluster))
+
+    def _found_again(
+        self, directory: JobDirectory, spec: JobSpec, run_directory: RunDirectory, clusters: str, silence: Silent
+    ) -> Handle:
+        """sbatch was not heard of: the queue tells whether the job is in it."""
+        watch = self._watch(clusters)
+        watch.refresh((), at_once=True)
+        row = watch.marked(spec.token, run_directory.number)
+        if row is None:
+            why = f"{silence}, and {watch.silence or 'squeue does not list it yet'}"
+            raise Unconfirmed(self.name, directory.name, why)
+        return self._keep_handle(directory, Handle(self.name, run_directory.number, time.time(), row.id, None, clusters))
+
+    @staticmethod
+    def _keep_handle(directory: JobDirectory, handle: Handle) -> Handle:
+        with contextlib.suppress(OSError):  # the worker writes it too, and the queue has the mark
+            write_atomic(directory.handle_path, handle.to_bytes(), sync=False)
+        return handle
+
+    # ---- asking
+
+    @staticmethod
+    def _place(query: Query) -> tuple[str, str]:
+        """Slurm's id of a run, or "", and the cluster to ask, or "" for the present one."""
+        handle, started = query.handle, query.started
+        cluster = handle.cluster if handle is not None else ""
+        if started is not None and started.scheduler_id:
+            return started.scheduler_id, cluster
+        if handle is not None:
+            return handle.id, cluster
+        submitted = query.run.submitted()
+        return "", str(submitted.settings.get("clusters", "")) if submitted is not None else ""
+
+    def poll(self, queries: Sequence[Query]) -> list[Observation]:
+        found: list[Observation | None] = [None] * len(queries)
+        waiting: dict[str, list[tuple[int, str]]] = {}
+        for index, query in enumerate(queries):
+            if query.started is not None and not query.started.scheduler_id:
+                found[index] = observe(query)  # job.sh was run by hand
+            elif query.evidence.ended is None and heartbeat_is_fresh(query.evidence):
+                found[index] = Observation(Word.UNKNOWN)  # the files tell
+            else:
+                id, cluster = self._place(query)
+                waiting.setdefault(cluster, []).append((index, id))
+        for cluster, asked in waiting.items():
+            watch = self._watch(cluster)
+            watch.refresh([id for _, id in asked if id])
+            for index, id in asked:
+                found[index] = self._observe(queries[index], id, watch)
+        return [each for each in found if each is not None]
+
+    def _observe(self, query: Query, id: str, watch: Watch) -> Observation:
+        if watch.asked is None:
+            return Observation(Word.UNKNOWN, watch.silence)
+        submitted = query.handle.time if query.handle is not None else query.evidence.submitted
+        row = watch.row(id) if id else watch.marked(query.spec.token, query.run.number)
+        if row is not None and row.submitted is not None and row.submitted < submitted - LATE_SECONDS and row.mark is None:
+            row = None  # ids come again after they have wrapped: that one is another job
+        if row is not None and row.mark is not None and row.mark[0] != query.spec.token:
+            row = None
+        if row is None:
+            return self._unlisted(query, id, watch, submitted)
+        if not id:
+            self._keep_handle(query.job, Handle(self.name, query.run.number, time.time(), row.id, None))
+        said = observation(
+            row,
+            name=query.job.name,
+            now=time.time(),
+            asked=watch.asked,
+            first_seen=watch.first_seen(row) if not is_live(row) else time.time(),
+            interrupted=query.evidence.ended is not None,
+        )
+        if said.word is Word.GONE and said.state is None and query.started is None and (words := launch_words(query.job)):
+            said = Observation(Word.GONE, words, source=said.source, time=said.time)
+        if watch.silence and said.word in (Word.QUEUED, Word.ALIVE):
+            note = "; ".join(filter(None, (said.note, watch.silence)))
+            said = Observation(said.word, said.reason, said.state, note, said.source, said.time)
+        return said
+
+    def _unlisted(self, query: Query, id: str, watch: Watch, submitted: float) -> Observation:
+        """What it means that neither squeue nor sacct has a job."""
+        assert watch.asked is not None
+        if watch.asked < submitted + 1.0 or watch.silence:
+            return Observation(Word.UNKNOWN, watch.silence)  # squeue was asked before the job was there
+        age = watch.asked - submitted
+        if not id:
+            if age < LOST_SECONDS:
+                return Observation(Word.UNKNOWN, "squeue does not list it yet")
+            return Observation(Word.ABSENT, source="squeue", time=watch.asked)
+        known_on = query.started.cluster if query.started is not None else ""
+        if known_on and watch.name() not in ("", known_on):
+            return Observation(Word.UNKNOWN, f"it belongs to cluster {known_on}, which cannot be asked from here")
+        if age < LATE_SECONDS:
+            return Observation(Word.UNKNOWN, "squeue no longer lists it; its files may come late")
+        words = "Slurm no longer knows it, and it left no record of its end"
+        return Observation(Word.GONE, words, source="squeue", time=watch.asked)
+
+    def cancel(self, query: Query, force: bool) -> None:
+        """Let the supervisor carry it out; what has not started, or is forced, is Slurm's to end."""
+        id, cluster = self._place(query)
+        if not id:
+            watch = self._watch(cluster)
+            watch.refresh((), at_once=True)
+            row = watch.marked(query.spec.token, query.run.number)
+            if row is None:
+                return  # should it be there all the same, its worker will find the request
+            id = row.id
+        runs = query.started is not None and query.evidence.ended is None and heartbeat_is_fresh(query.evidence)
+        how = ["--batch", "--signal=TERM"] if runs and not force else []
+        where = [f"--clusters={cluster}"] if cluster else []
+        try:
+            run(["scancel", *how, *where, id])
+        except Refused as refusal:
+            if "Invalid job id" not in str(refusal):  # it has ended meanwhile
+                raise BackendError(self.name, f"cancel of {query.job.name} was not passed on: {refusal}") from None
+        except Silent as silence:
+            why = f"{silence}; the request is kept, and the job will see it when it runs; cancel again later"
+            raise BackendError(self.name, f"cancel of {query.job.name} was not passed on: {why}") from None
+
+    def info(self, query: Query) -> dict[str, Any]:
+        """Return what ``scontrol show job`` tells: its keys and values, as text; empty if Slurm does not know the job."""
+        id, cluster = self._place(query)
+        if not id:
+            return {}
+        where = [f"--clusters={cluster}"] if cluster else []
+        try:
+            text = run(["scontrol", "-o", "show", "job", id, *where])
+        except Silent:
+            return {}
+        return parse_scontrol(text)
+
+
+def parse_scontrol(text: str) -> dict[str, Any]:
+    """Return the keys and values of ``scontrol -o show job``; values may hold spaces and further "="."""
+    parts = re.split(r"(?:^|\s)([A-Z][A-Za-z:/_]*)=", text.strip())
+    return {
+        key: value.strip()
+        for key, value in zip(parts[1::2], parts[2::2], strict=True)
+        if value.strip() not in ("", "(null)")
+    }
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise BackendError("slurm", f"%config SlurmBackend.options: {error}: {text}") from None

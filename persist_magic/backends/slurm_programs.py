@@ -1,0 +1,198 @@
+"""Slurm's programs: how they are run, and how seldom.
+
+Owns the environment in which they run, their time limits, and for each cluster one `Watch`: the last answers of squeue and
+sacct, shared by all who ask in this process, and when the next question is polite. What the answers mean is told by
+`slurm_answers`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import threading
+import time
+from collections.abc import Collection, Mapping, Sequence
+
+from ..errors import BackendError
+from .slurm_answers import SACCT_FORMAT, SQUEUE_FORMAT, Row, is_live, parse_sacct, parse_squeue
+
+ASK_SECONDS = 20.0
+"""How long a question may take."""
+POLITE_SECONDS = 5.5
+"""The least time between two questions to a cluster: under 12 a minute."""
+PATIENT_SECONDS = 60.0
+"""The longest time between two questions while somebody wants to know."""
+
+# What a Slurm job hands on to the programs that it starts, which would be taken for the new job's: sbatch(1), OUTPUT
+# ENVIRONMENT VARIABLES. What a site or a user sets for all jobs stays.
+_OF_A_JOB = re.compile(r"SLURM_.*|SLURMD_.*|SBATCH_(?:CPU|MEM)_BIND.*|SRUN_.*|PMI_.*|PMI2_.*|PMIX_.*|OMPI_COMM_.*|PALS_.*")
+_OF_THE_SITE = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_EXIT_ERROR", "SLURM_UMASK"})
+_OF_OUTPUT = re.compile(r"SQUEUE_.*|SACCT_.*")
+
+
+class Silent(Exception):
+    """A program of Slurm's did not answer; the words say which and why."""
+
+
+class Refused(Silent):
+    """A program of Slurm's ended with an error of its own."""
+
+
+def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment for Slurm's programs.
+
+    A session that itself runs inside a Slurm job has that job's variables, which would be taken for the new job's.
+    """
+    inside = "SLURM_JOB_ID" in environment
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if not _OF_OUTPUT.fullmatch(name) and not (inside and name not in _OF_THE_SITE and _OF_A_JOB.fullmatch(name))
+    }
+    # times as seconds since the epoch, array tasks never cut
+    return {**kept, "SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
+
+
+def run(words: Sequence[str], seconds: float = ASK_SECONDS) -> str:
+    """Run a program of Slurm's; return what it prints.
+
+    Raises
+    ------
+    BackendError
+        If there is no such program.
+    Refused
+        If it ends with an error.
+    Silent
+        If it does not end in time.
+    """
+    try:
+        done = subprocess.run(
+            words,
+            check=False,
+            env=clean_environment(os.environ),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=seconds,
+            start_new_session=True,  # a Ctrl-C for the session is not one for sbatch
+        )
+    except FileNotFoundError:
+        why = f"there is no {words[0]} here; on a cluster's login node there is, sometimes after module load slurm"
+        raise BackendError("slurm", why) from None
+    except subprocess.TimeoutExpired:
+        raise Silent(f"{words[0]} did not answer within {seconds:g} s") from None
+    except OSError as error:
+        raise BackendError("slurm", f"{words[0]} cannot be run: {error.strerror or error}") from None
+    if done.returncode != 0:
+        raise Refused(f"{words[0]}: {_error_words(done.stderr) or f'exit code {done.returncode}'}")
+    return done.stdout.decode("utf-8", "replace")
+
+
+def _error_words(stderr: bytes) -> str:
+    """What a program says on stderr, in one line without its own name."""
+    lines = [
+        re.sub(r"^\w+: (?:error|fatal): ", "", line.strip())
+        for line in stderr.decode("utf-8", "replace").splitlines()
+        if line.strip()
+    ]
+    return "; ".join(dict.fromkeys(lines))[:500]
+
+
+class Watch:
+    """What Slurm last said of this user's jobs on one cluster.
+
+    Parameters
+    ----------
+    cluster : str
+        As ``--clusters`` takes it; empty for the cluster that SLURM_CONF names.
+
+    Attributes
+    ----------
+    asked : float or None
+        When squeue last answered, seconds since the epoch.
+    silence : str
+        Why there is no newer answer; empty if the last question was answered.
+    """
+
+    def __init__(self, cluster: str) -> None:
+        self._where = [f"--clusters={cluster}"] if cluster else []
+        self.asked: float | None = None
+        self.silence = ""
+        self._rows: dict[str, Row] = {}
+        self._ended: dict[str, Row] = {}  # by sacct's word, for good
+        self._first_seen: dict[str, float] = {}
+        self._next = 0.0
+        self._quiet_since = 0.0
+        self._name: str | None = None
+        self._lock = threading.Lock()
+
+    def row(self, id: str) -> Row | None:
+        """Return what was last said of a job."""
+        return self._rows.get(id) or self._ended.get(id)
+
+    def marked(self, token: str, run: int) -> Row | None:
+        """Return the job that carries our mark in its comment."""
+        return next((row for row in self._rows.values() if row.mark == (token, run)), None)
+
+    def first_seen(self, row: Row) -> float:
+        """Return when a job was first said to have ended."""
+        return self._first_seen.setdefault(row.id, time.time())
+
+    def listed(self, id: str) -> bool:
+        """Whether squeue's last answer has the job."""
+        return id in self._rows
+
+    def refresh(self, ids: Collection[str], *, at_once: bool = False) -> None:
+        """Ask again if that is polite by now.
+
+        Parameters
+        ----------
+        ids : collection of str
+            The jobs that somebody wants to know of: sacct is asked for those that squeue has forgotten.
+        at_once : bool
+            Ask whatever the time.
+        """
+        with self._lock:
+            now = time.monotonic()
+            if not at_once and now < self._next:
+                return
+            before = {id: row.state for id in ids if (row := self.row(id)) is not None}
+            questions = self._ask(ids)
+            after = {id: row.state for id in ids if (row := self.row(id)) is not None}
+            if before != after or not self._quiet_since:
+                self._quiet_since = now
+            # the longer nothing happens, the less often
+            pause = min(PATIENT_SECONDS, max(POLITE_SECONDS * questions, 0.05 * (now - self._quiet_since)))
+            self._next = time.monotonic() + pause
+
+    def _ask(self, ids: Collection[str]) -> int:
+        """Put the questions; return how many there were."""
+        begin = time.time()
+        try:
+            text = run(["squeue", "-h", "-r", "--me", "-t", "all", "-o", SQUEUE_FORMAT, *self._where])
+        except Silent as silence:
+            self.silence = str(silence)
+            return 1
+        self._rows, self.asked, self.silence = parse_squeue(text), begin, ""
+        forgotten = [id for id in ids if id not in self._rows and id not in self._ended and id.isdecimal()]
+        if not forgotten:
+            return 1
+        # the first day of all: without it sacct forgets at midnight
+        words = ["sacct", "-X", "-n", "-P", "-S", "1970-01-02", "-o", SACCT_FORMAT, "-j", ",".join(sorted(forgotten))]
+        try:
+            rows = parse_sacct(run([*words, *self._where]))
+        except (Silent, BackendError):  # it may be missing, forbidden or hours behind: no evidence
+            return 2
+        self._ended.update({id: row for id, row in rows.items() if not is_live(row)})
+        return 2
+
+    def name(self) -> str:
+        """Return the name of the cluster that answers here, or "" if it does not say; asked once."""
+        if self._name is None:
+            try:
+                text = run(["scontrol", "show", "config", *self._where])
+            except (Silent, BackendError):
+                return ""
+            match = re.search(r"^ClusterName\s*=\s*(\S+)", text, re.MULTILINE)
+            self._name = match[1] if match else ""
+        return self._name

@@ -1,0 +1,192 @@
+"""What a cell may ask and say while it runs as a job: the time left, and checkpoints.
+
+Owns `time_left`, `until_wall_time`, `WallTimeSoon`, `checkpoint` and `restored`. They find the job through the environment,
+so they also serve MPI ranks and processes that the cell starts. In a session, where no job is, they do nothing: the same
+cell runs there, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+
+from ..errors import NotPickled, StoreError
+from ..store import JOB_DIRECTORY, RANK, RUN, TIME_LEFT, Checkpoint, JobDirectory, RunDirectory, buffers_path, write_atomic
+from ..walltime import format_walltime, parse_walltime
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+    from typing import Any
+
+ASK_AGAIN_SECONDS = 60.0
+"""How long an answer of the scheduler's about the time left is used; an administrator may change the limit."""
+
+
+class WallTimeSoon(KeyboardInterrupt):
+    """The wall time of the job is nearly over. A KeyboardInterrupt, so that no ``except Exception`` takes it."""
+
+
+def _present_run() -> RunDirectory | None:
+    path = os.environ.get(JOB_DIRECTORY)
+    if not path:
+        return None
+    return RunDirectory(JobDirectory(path, os.path.basename(path)), int(os.environ[RUN]), int(os.environ.get(RANK, "0")))
+
+
+# ---------------------------------------------------------------- wall time
+
+_end: tuple[float, float | None] | None = None  # when it was asked, and the end, both on the monotonic clock
+
+
+def time_left() -> float | None:
+    """Return how much wall time the job has left.
+
+    Returns
+    -------
+    float or None
+        Seconds; None if there is no limit, if the scheduler does not say, or if this is no scheduler's job.
+    """
+    global _end
+    command = os.environ.get(TIME_LEFT)
+    if not command:
+        return None
+    now = time.monotonic()
+    if _end is None or now - _end[0] > ASK_AGAIN_SECONDS:
+        import subprocess
+
+        try:
+            answer = subprocess.run(
+                shlex.split(command), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20, check=True
+            )
+        except (OSError, subprocess.SubprocessError):
+            # as long as the scheduler is silent its last word counts, and it is asked again
+            return max(0.0, _end[1] - now) if _end is not None and _end[1] is not None else None
+        left = parse_walltime(answer.stdout)
+        _end = now, None if left is None else now + left
+    return None if _end[1] is None else max(0.0, _end[1] - now)
+
+
+class until_wall_time:  # noqa: N801  it reads as a verb: with until_wall_time(): …
+    """A ``with`` block that is left by `WallTimeSoon` before the wall time is over.
+
+        try:
+            with persist_magic.until_wall_time(margin=120):
+                train(state)
+        finally:
+            persist_magic.checkpoint(state=state)
+
+    It is also left when the scheduler sends the warning that was asked for with ``-- --signal=B:USR1@SECONDS``.
+
+    Parameters
+    ----------
+    margin : float
+        Seconds before the end; at most half of the time that is left when the block is entered.
+
+    Raises
+    ------
+    WallTimeSoon
+        In the block.
+    RuntimeError
+        If it is not entered in the main thread, the only one that Python lets a signal interrupt.
+    """
+
+    def __init__(self, margin: float = 60.0) -> None:
+        self.margin = margin
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("until_wall_time works in the main thread only, which a signal can interrupt")
+        self._over = threading.Event()
+        left = time_left()
+        self._before: Any = signal.signal(signal.SIGUSR1, self._interrupt)
+        if left is not None:
+            margin = min(self.margin, left / 2)
+            threading.Thread(target=self._watch, args=(margin,), name="until_wall_time", daemon=True).start()
+
+    def _watch(self, margin: float) -> None:
+        while not self._over.is_set():
+            left = time_left()
+            if left is not None and left <= margin:
+                os.kill(os.getpid(), signal.SIGUSR1)
+                return
+            pause = ASK_AGAIN_SECONDS if left is None else left - margin
+            self._over.wait(min(pause, ASK_AGAIN_SECONDS))
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if not self._over.is_set():
+            self._over.set()
+            left = time_left()
+            raise WallTimeSoon(
+                f"{format_walltime(left)} of wall time left" if left is not None else "wall time is nearly over"
+            )
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._over.set()
+        signal.signal(signal.SIGUSR1, self._before)
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+def checkpoint(**values: Any) -> None:
+    """Keep values for the next run: after a requeue, a preemption, or a rerun, `restored` gives them back.
+
+    The values are written whole or not at all; the run's checkpoint before is then deleted. An MPI rank has its own. In a
+    session that is no job nothing is written.
+
+    Raises
+    ------
+    NotPickled
+        If a value cannot be written; the checkpoint before stays.
+    StoreError
+        If the disk refuses; the checkpoint before stays.
+    """
+    run = _present_run()
+    if run is None:
+        return
+    from .values import ValueFile
+
+    older = run.checkpoint()
+    number = older.number + 1 if older is not None else 1
+    path = run.checkpoint_values_path(number)
+    try:
+        for left in (path, buffers_path(path)):  # of an attempt that was interrupted
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(left)
+        with ValueFile(path, sys.modules["__main__"].__dict__) as file:
+            kept = {name: file.keep(name, value) for name, value in values.items()}
+        for name, each in kept.items():
+            if each.payload is None:
+                if name in file.lost:
+                    raise StoreError("write a checkpoint in", run.path, each.error)
+                raise NotPickled(run.job.name, name, each.error, each.shown)
+        write_atomic(run.checkpoint_path, Checkpoint(time.time(), number, kept).to_bytes())
+    except BaseException as error:
+        ValueFile.discard(path)
+        if isinstance(error, OSError):
+            raise StoreError("write a checkpoint in", run.path, error.strerror or str(error)) from error
+        raise
+    if older is not None:
+        ValueFile.discard(run.checkpoint_values_path(older.number))
+
+
+def restored() -> dict[str, Any]:
+    """Return the values of the newest checkpoint, made by this run or an earlier one; empty if there is none.
+
+    Raises
+    ------
+    Damaged, VersionSkew, NotRestored
+        If its file cannot be read.
+    """
+    run = _present_run()
+    if run is None:
+        return {}
+    from ..restore import load_checkpoint
+
+    return load_checkpoint(run.job, run.rank)
