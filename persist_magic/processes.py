@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 
 from .records import Frozen, frozen
@@ -151,6 +152,18 @@ def command_name(pid: int) -> str:
         return psutil.Process(pid).name()
     except psutil.Error:
         return "?"
+
+
+def die_with_parent() -> None:
+    """Let this process be killed when the one that forked it ends, however that ends (prctl(2), PR_SET_PDEATHSIG).
+
+    Only Linux has it; elsewhere such a process goes on.
+    """
+    if _LINUX:
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None, use_errno=True).prctl(pr_set_pdeathsig, signal.SIGKILL, 0, 0, 0)
 
 
 def adopt_orphans() -> None:

@@ -53,6 +53,7 @@ FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _RUN = re.compile(r"run-([1-9][0-9]{0,8})")
 _LARGEST_RECORD = 256 << 20
+_LAST_WORDS = 4096
 _STALE_SECONDS = 86400.0
 _NEW, _ASIDE, _DOOMED = ".new-", ".old-", ".del-"  # being made, being replaced, being deleted
 
@@ -751,6 +752,16 @@ class JobDirectory:
 
     def observed(self) -> Observed | None:
         return self.read(Observed, self.observed_path)
+
+    def launch_words(self) -> str:
+        """Return the last words of launch.log, which tell why a job ended before its worker or its ranks stood, or ""."""
+        try:
+            with open_regular(self.launch_log_path) as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_WORDS))
+                lines = file.read().decode("utf-8", "replace").splitlines()
+        except OSError:
+            return ""
+        return next((line.strip() for line in reversed(lines) if any(map(str.isalnum, line))), "")
 
     def open_trusted(self, path: str) -> BinaryIO:
         """Open a file that is going to be unpickled.

@@ -23,12 +23,11 @@ from ..errors import BackendError, PersistError, StoreError
 from ..processes import ALIVE, GONE, REBOOTED, STOPPED, ProcessId, descendants
 from ..slots import Slots, cores
 from ..status import Observation, Word
-from ..store import Handle, JobDirectory, JobSpec, Root, RunDirectory, open_regular, told, write_atomic
+from ..store import Handle, JobDirectory, JobSpec, Root, RunDirectory, told, write_atomic
 from .base import Predecessor, Query
 from .script import script
 
 _LAUNCH_SECONDS = 30.0
-_LAST_LINE = 4096
 
 # The shell starts job.sh in the background, tells its pid and ends: the job is nobody's child, no zombie in the session.
 _LAUNCHER = 'log=$1; shift; "$@" </dev/null >>"$log" 2>&1 & echo $!'
@@ -186,14 +185,9 @@ def observe(query: Query) -> Observation:
 
 
 def launch_words(directory: JobDirectory) -> str:
-    """Why a job ended before its worker stood: the last line of launch.log, if it has one."""
-    try:
-        with open_regular(directory.launch_log_path) as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_LINE))
-            lines = file.read().decode("utf-8", "replace").strip().splitlines()
-    except OSError:
-        return ""
-    return f"ended before the cell could start: {lines[-1]}" if lines else ""
+    """Why a job ended before its worker stood, if launch.log tells."""
+    words = directory.launch_words()
+    return f"ended before the cell could start: {words}" if words else ""
 
 
 def _not_done(directory: JobDirectory, names: Sequence[str]) -> list[str]:

@@ -145,7 +145,7 @@ def _first_word(state: str) -> str:
 def parse_squeue(text: str) -> dict[str, Row]:
     """Return the rows of ``squeue -h -o SQUEUE_FORMAT``, times since the epoch, by id; other lines do not count."""
     rows = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         fields = line.split("|", 7)
         if len(fields) != 8 or not re.fullmatch(r"\d+(?:_.+)?", fields[0], re.ASCII):
             continue
@@ -171,7 +171,7 @@ def parse_sacct(text: str) -> dict[str, Row]:
     Ids come again after they have wrapped: of several rows the one submitted last counts.
     """
     rows: dict[str, Row] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         fields = line.split("|")
         if len(fields) != 7 or not fields[0].isdecimal():
             continue

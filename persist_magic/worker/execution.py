@@ -55,6 +55,9 @@ def _finish() -> None:
         if "threading" in sys.modules:
             sys.modules["threading"]._shutdown()
         atexit._run_exitfuncs()
+        mpi: Any = sys.modules.get("mpi4py.MPI")
+        if mpi is not None and mpi.Is_initialized() and not mpi.Is_finalized():
+            mpi.Finalize()  # which mpi4py does when the interpreter ends; without it mpiexec takes this for a crash
     except BaseException:  # noqa: BLE001  the cell's outcome is written; only stderr hears of this
         import traceback
 
@@ -279,18 +282,20 @@ class _Execution:
             write_atomic(self.run_directory.outcome_path, record.to_bytes())
             return end
 
+        if self.run_directory.rank:  # rank 0 speaks for the run
+            if write_outcome() != "done":
+                _abort_other_ranks()
+            return 0 if outcome == "done" else 1
         try:
             with ValueFile(self.run_directory.values_path, self.namespace) as values:
-                if self.run_directory.rank:
-                    pass  # rank 0 speaks for the run
-                elif error is not None:
+                if error is not None:
                     kept_error = values.keep("exception", error)
                     if kept_error.payload is None:  # perhaps for what led to it
                         error.__cause__ = error.__context__ = None
                         kept_error = values.keep("exception", error)
                 elif outcome == "done":
                     kept_result = values.keep("result", result)
-                for name in () if self.run_directory.rank else self._variables(before):
+                for name in self._variables(before):
                     variables[name] = values.keep(name, self.namespace[name])
                 lost = values.lost_words()
             end = write_outcome()

@@ -17,7 +17,7 @@ import time
 from dataclasses import replace
 
 from ..errors import PersistError
-from ..processes import ALIVE, STOPPED, ProcessId, adopt_orphans, command_name, descendants
+from ..processes import ALIVE, STOPPED, ProcessId, adopt_orphans, command_name, descendants, die_with_parent
 from ..records import Frozen, frozen
 from ..slots import Slots, cores
 from ..store import (
@@ -235,6 +235,8 @@ class Supervisor:
         if child == 0:
             signal.set_wakeup_fd(-1)
             os.setpgid(0, 0)
+            if self.scheduler_id:  # when this batch script has ended, the cores are no longer the job's
+                die_with_parent()
             if self.spec.ranks:
                 from .ranks import launch
 
@@ -255,6 +257,8 @@ class Supervisor:
         self._sleep(0)  # a signal that came together with the child's end
         cancel = self.job.cancel_request()
         word, reason, note = verdict(end, outcome, cancel, self._terminated)
+        if self.spec.ranks and outcome is None and word == "failed" and (words := self.job.launch_words()):
+            reason = f"its MPI processes ended before the cell came to its end: {words}"
         # why a scheduler ended the run, and whether it runs again, the scheduler knows
         by_scheduler = self._terminated or end.signal == signal.SIGKILL
         final = not self.scheduler_id or cancel is not None or not by_scheduler
