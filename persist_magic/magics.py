@@ -52,6 +52,14 @@ def _words(line: str) -> list[str]:
         raise UsageError(f"{error}: {line}") from None
 
 
+def _with_value(option: str, words: list[str]) -> list[str]:
+    """Let an option take a word that looks like another option, which argparse does only in one piece."""
+    if option not in words[:-1]:
+        return words
+    at = words.index(option)
+    return [*words[:at], f"{option}={words[at + 1]}", *words[at + 2 :]]
+
+
 def _manual(parser: commands.Parser) -> Callable[[F], F]:
     """Put the words that a magic takes below its docstring, which is its manual page."""
 
@@ -168,7 +176,7 @@ class PersistMagics(Magics):
                         "%persist NAME gives a job; %%persist NAME above a cell makes one; %persist? tells more"
                     )
                 return load(words[0])
-            return self._submit(_persist_parser().parse_args(words), options or [], cell)
+            return self._submit(_persist_parser().parse_args(_with_value("--mpi-options", words)), options or [], cell)
         return None
 
     def _submit(self, words: Any, options: list[str], cell: str) -> Job | None:

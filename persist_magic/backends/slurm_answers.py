@@ -84,6 +84,8 @@ _REASONS = {
     "SystemFailure": "the system failed",
     "JobLaunchFailure": "it could not be launched",
     "launch failed requeued held": "it could not be launched and is held; scontrol release {id}",
+    "job requeued in held state": "held after a requeue; scontrol release {id}",
+    "job requeued in special exit state": "held after a special exit; scontrol release {id}",
     "Prolog": "its prolog runs",
     "Cleaning": "its last run is being cleaned up",
     "NodesRebooting": "its nodes are being rebooted",

@@ -1,13 +1,17 @@
-"""The text of a cluster's files. Owns slurm.conf and slurmdbd.conf; pure functions, no file is touched."""
+"""The text of a cluster's files. Owns slurm.conf and slurmdbd.conf: pure functions, no file is touched.
+
+What the settings mean: slurm.conf(5) and slurmdbd.conf(5) of Slurm 22.05, Debian 12's.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 CPUS = 4
+"""Of each node. Slurm believes it (``config_overrides``), whatever the machine has."""
 MEMORY = 8000
-"""MB of each node. The nodes claim what they like (``config_overrides``), so the machine may be smaller."""
+"""Of each node, in MB; believed too."""
 
 
 def slurm_conf(
@@ -16,9 +20,8 @@ def slurm_conf(
     name: str,
     host: str,
     user: str,
-    controller_port: int,
-    node_ports: Sequence[int],
-    accounting_port: int | None,
+    ports: Mapping[str, int],
+    nodes: tuple[str, ...],
     settings: Mapping[str, object],
 ) -> str:
     """Return slurm.conf's text.
@@ -30,25 +33,29 @@ def slurm_conf(
     name
         The cluster's name.
     host
-        This machine's name as ``hostname -s`` tells it: slurmctld refuses any other.
+        This machine's name as ``hostname -s`` tells it: slurmctld refuses to run under any other.
     user
         Who runs all daemons.
-    controller_port, node_ports, accounting_port
-        The ports of slurmctld, of each slurmd, and of slurmdbd (None without accounting).
+    ports
+        Of slurmctld, of each node, and of slurmdbd where there is accounting.
+    nodes
+        The nodes' names.
     settings
-        More settings; they win over these.
+        More settings, which win over those here.
     """
     chosen: dict[str, object] = {
         "ClusterName": name,
         "SlurmctldHost": f"{host}(127.0.0.1)",
-        "SlurmctldPort": controller_port,
-        "CommunicationParameters": "NoCtldInAddrAny,NoInAddrAny",
+        "SlurmctldPort": ports["slurmctld"],
+        "CommunicationParameters": "NoCtldInAddrAny,NoInAddrAny",  # loopback only
         "SlurmUser": user,
         "SlurmdUser": user,
         "AuthType": "auth/munge",
         "AuthInfo": f"socket={directory}/munge/socket",
         "StateSaveLocation": f"{directory}/state",
         "SlurmdSpoolDir": f"{directory}/spool/%n",
+        # PMIx makes a directory per step there, which the nodes of one machine would quarrel about in /tmp
+        "TmpFS": f"{directory}/tmp/%n",
         "SlurmctldPidFile": f"{directory}/state/slurmctld.pid",
         "SlurmdPidFile": f"{directory}/spool/%n.pid",
         "SlurmctldLogFile": f"{directory}/logs/slurmctld.log",
@@ -56,6 +63,7 @@ def slurm_conf(
         "ProctrackType": "proctrack/linuxproc",
         "TaskPlugin": "task/none",
         "JobAcctGatherType": "jobacct_gather/linux",
+        "MpiDefault": "pmix",
         "SelectType": "select/cons_tres",
         "SelectTypeParameters": "CR_CPU",
         "SlurmdParameters": "config_overrides",
@@ -63,42 +71,42 @@ def slurm_conf(
         "PreemptType": "preempt/partition_prio",
         "PreemptMode": "REQUEUE",
         "ReturnToService": 2,
-        "MpiDefault": "none",
-        "AccountingStorageType": "accounting_storage/none",
     }
-    if accounting_port is not None:
+    if "slurmdbd" in ports:
         chosen |= {
             "AccountingStorageType": "accounting_storage/slurmdbd",
             "AccountingStorageHost": "127.0.0.1",
-            "AccountingStoragePort": accounting_port,
+            "AccountingStoragePort": ports["slurmdbd"],
+            # not a password: munge's socket for this connection, which AuthInfo does not reach
+            "AccountingStoragePass": f"{directory}/munge/socket",
         }
     chosen |= settings
     lines = [f"{key}={value}" for key, value in chosen.items()]
-    for number, port in enumerate(node_ports, 1):
-        lines.append(
-            f"NodeName=n{number} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={CPUS} RealMemory={MEMORY}"
-        )
     lines += [
-        f"PartitionName=debug Nodes=n[1-{len(node_ports)}] Default=YES PriorityTier=1 PreemptMode=REQUEUE",
-        f"PartitionName=urgent Nodes=n[1-{len(node_ports)}] PriorityTier=10",
+        f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[node]} CPUs={CPUS} RealMemory={MEMORY}"
+        for node in nodes
+    ]
+    lines += [
+        f"PartitionName=debug Nodes={','.join(nodes)} Default=YES DefaultTime=60 PriorityTier=1 PreemptMode=REQUEUE",
+        f"PartitionName=urgent Nodes={','.join(nodes)} DefaultTime=60 PriorityTier=10",
     ]
     return "\n".join(lines) + "\n"
 
 
 def slurmdbd_conf(directory: Path, *, host: str, user: str, port: int) -> str:
-    """Return slurmdbd.conf's text; the daemon finds it beside slurm.conf, and wants it readable by its user only."""
+    """Return slurmdbd.conf's text. The daemon looks for it beside slurm.conf, and wants nobody else to read it."""
     settings = {
         "DbdHost": host,
         "DbdAddr": "127.0.0.1",
         "DbdPort": port,
+        "CommunicationParameters": "NoInAddrAny",
         "SlurmUser": user,
         "AuthType": "auth/munge",
         "AuthInfo": f"socket={directory}/munge/socket",
         "PidFile": f"{directory}/state/slurmdbd.pid",
         "LogFile": f"{directory}/logs/slurmdbd.log",
-        "CommunicationParameters": "NoInAddrAny",
         "StorageType": "accounting_storage/mysql",
-        "StorageHost": "localhost",  # with MYSQL_UNIX_PORT in the environment: the socket there
+        "StorageHost": "localhost",  # the socket that MYSQL_UNIX_PORT names; who asks is known there without a password
         "StorageUser": user,
         "StorageLoc": "slurm",
     }

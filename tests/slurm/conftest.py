@@ -16,8 +16,8 @@ from persist_magic.backends import slurm_programs
 from persist_magic.job import Job
 from persist_magic.store import Started
 
+from ..cluster.cluster import Cluster
 from ..conftest import Session, wait_until
-from ..slurm_cluster.cluster import Cluster
 
 
 def made_cluster(**options: Any) -> Iterator[Cluster]:

@@ -14,8 +14,8 @@ from persist_magic.errors import BackendError
 from persist_magic.job import jobs
 from persist_magic.status import JobState
 
+from ..cluster.cluster import Cluster
 from ..conftest import Session, wait_until
-from ..slurm_cluster.cluster import Cluster
 from .conftest import SlurmSession, made_cluster, on, printed, started
 
 WAIT_FOR = "import os, time\nprint('begun')\nwhile not os.path.exists({path!r}): time.sleep(0.05)\n"

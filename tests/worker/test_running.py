@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 
 import persist_magic
@@ -155,10 +155,10 @@ def test_jobs_of_this_machine_start_one_after_the_other(session: Session, marker
     assert second.info()["after"] == ["first"]
 
 
-def waiters(root: str) -> str:
+def waiters(root: str) -> list[int]:
     """The processes that wait in a supervisor's place for other jobs of a root."""
-    command = ["sh", "-c", 'pgrep -af "persist_magic.* wait " | grep -F "$0" || true', root]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    commands = {each.pid: each.info["cmdline"] or [] for each in psutil.process_iter(["cmdline"])}
+    return [pid for pid, words in commands.items() if root in words and "wait" in words]
 
 
 def test_one_that_waits_for_a_job_is_cancelled(session: Session, marker: Path) -> None:
