@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .backends import get_backend
-from .backends.base import Backend, Predecessor, Query
+from .backends.base import Launch, Predecessor, Query
 from .errors import (
     JobCancelled,
     JobExists,
@@ -245,41 +245,34 @@ def submit(
         runner.settings(options)
         return _attach(Job(name, place.path), capture(name, source, namespace, selection, None, None, call), mpi)
     settings = runner.settings(options, list(_predecessors(name, after, place)))
-    with place.new_directory(name) as work:
-        captured = capture(name, source, namespace, selection, work.session_path, work.buffers_path, call)
-        if snapshot:
-            captured = _with_snapshot(captured, work.modules_path)
-        spec = dataclasses.replace(
-            _spec(name, source, backend, captured, snapshot, environment), ranks=mpi, mpi_options=tuple(mpi_options)
-        )
-        if python:
-            spec = dataclasses.replace(spec, executable=os.path.abspath(python) if os.sep in python else python)
-        write_new(work.spec_path, spec.to_bytes())
-        write_new(work.cell_path, _cell_text(name, source, backend, options).encode("utf-8", "surrogateescape"))
-        write_new(work.script_path, runner.script(final, spec).encode("utf-8", "surrogateescape"), mode=0o700)
-        with place.lock():
-            if final.exists():
-                older = Job(name, place.path)
-                if not replace:
-                    return _attach(older, captured, mpi)
-                older.require_ended("replace")
-            with _reserved(runner, final, settings) as settings:
-                submitted = Submitted(time.time(), spec.user, spec.host, tuple(options), settings, tuple(after))
+    token = os.urandom(16).hex()
+    with runner.prepare(final, token, 1, options, settings) as launch:
+        with place.new_directory(name) as work:
+            captured = capture(name, source, namespace, selection, work.session_path, work.buffers_path, call)
+            if snapshot:
+                captured = _with_snapshot(captured, work.modules_path)
+            spec = dataclasses.replace(
+                _spec(name, token, source, backend, captured, snapshot, environment),
+                ranks=mpi,
+                mpi_options=tuple(mpi_options),
+            )
+            if python:
+                spec = dataclasses.replace(spec, executable=os.path.abspath(python) if os.sep in python else python)
+            write_new(work.spec_path, spec.to_bytes())
+            write_new(work.cell_path, _cell_text(name, source, backend, options).encode("utf-8", "surrogateescape"))
+            write_new(work.script_path, runner.script(final, spec).encode("utf-8", "surrogateescape"), mode=0o700)
+            with place.lock():
+                if final.exists():
+                    older = Job(name, place.path)
+                    if not replace:
+                        return _attach(older, captured, mpi)
+                    older.require_ended("replace")
+                submitted = Submitted(time.time(), spec.user, spec.host, tuple(options), launch.reserve(), tuple(after))
                 write_new(work.run(1).submitted_path, submitted.to_bytes())
                 directory = place.publish(work, replace=replace)
-    job = Job(name, place.path)
-    return Submission(job, captured, attached=False, id=job._start(1, settings, lambda: place.delete(directory)).id)
-
-
-@contextlib.contextmanager
-def _reserved(runner: Backend, directory: JobDirectory, settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Hold what the backend reserves for a run; unless the run is written, give it back."""
-    reserved = runner.reserve(directory, settings)
-    try:
-        yield reserved
-    except BaseException:
-        runner.release(directory, reserved)
-        raise
+        job = Job(name, place.path)
+        handle = job._start(launch, 1, lambda: place.delete(directory))
+    return Submission(job, captured, attached=False, id=handle.id)
 
 
 def _predecessors(name: str, after: Sequence[str], place: Root) -> Iterator[Predecessor]:
@@ -311,13 +304,15 @@ def _with_snapshot(captured: Capture, folder: str) -> Capture:
     return dataclasses.replace(captured, warnings=(*captured.warnings, words)) if left_out else captured
 
 
-def _spec(name: str, source: Source, backend: str, captured: Capture, snapshot: bool, environment: Sequence[str]) -> JobSpec:
+def _spec(
+    name: str, token: str, source: Source, backend: str, captured: Capture, snapshot: bool, environment: Sequence[str]
+) -> JobSpec:
     from .capture.environment import record
     from .capture.modules import with_roots
 
     world = record(environment)
     return JobSpec(
-        token=os.urandom(16).hex(),
+        token=token,
         name=name,
         kind=source.kind,
         backend=backend,
@@ -838,17 +833,20 @@ class Job:
         """
         spec = self.spec()
         runner = get_backend(spec.backend)
-        with self._root.lock(), told("rerun job", self.directory.path):
+        with contextlib.ExitStack() as stack, contextlib.ExitStack() as lock, told("rerun job", self.directory.path):
+            lock.enter_context(self._root.lock())
             self.require_ended("rerun")
             self.directory.check_trusted(self.directory.script_path)
             last = self._run()
             every = (*self._last_options(), *(options or ()))
-            with _reserved(runner, self.directory, runner.settings(every)) as settings:
-                if os.path.lexists(self.directory.cancel_path):
-                    os.unlink(self.directory.cancel_path)
-                submitted = Submitted(time.time(), spec.user, os.uname().nodename, every, settings)
-                run = self.directory.create_run(last.number + 1, submitted)
-        self._start(run.number, settings, lambda: self.directory.delete_run(run))
+            number = last.number + 1
+            launch = stack.enter_context(runner.prepare(self.directory, spec.token, number, every, runner.settings(every)))
+            if os.path.lexists(self.directory.cancel_path):
+                os.unlink(self.directory.cancel_path)
+            submitted = Submitted(time.time(), spec.user, os.uname().nodename, every, launch.reserve())
+            run = self.directory.create_run(number, submitted)
+            lock.close()
+            self._start(launch, number, lambda: self.directory.delete_run(run))
         return self
 
     def _last_options(self) -> tuple[str, ...]:
@@ -859,24 +857,22 @@ class Job:
                 return submitted.options
         return ()
 
-    def _start(self, run: int, settings: Mapping[str, Any], undo: Callable[[], None]) -> Handle:
+    def _start(self, launch: Launch, number: int, undo: Callable[[], None]) -> Handle:
         """Let the backend take a run that has been written; `undo` removes it if that is refused.
 
         Without the root's lock, which others may want while a scheduler takes its time: until there is a handle, or the
         backend knows for certain that it never took the run, the run counts as queued.
         """
-        runner = get_backend(self.spec().backend)
         try:
-            handle = runner.submit(self.directory, self.directory.run(run), settings)
+            handle = launch.start(self.directory, self.directory.run(number))
         except Unconfirmed:
             raise
         except PersistError:
-            runner.release(self.directory, settings)
             with self._root.lock():
                 undo()
             raise
         if self.directory.cancel_request() is not None:  # it came while the backend took the run
-            runner.cancel(self._query(self._evidence()), False)
+            get_backend(self.spec().backend).cancel(self._query(self._evidence()), False)
         return handle
 
     def cleanup(self) -> None:

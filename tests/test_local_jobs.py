@@ -197,13 +197,13 @@ def test_the_same_function_with_other_arguments_is_another_job(root: str) -> Non
 
 
 def test_a_submission_that_fails_at_the_last_step_leaves_nothing(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    from persist_magic.backends import get_backend
+    from persist_magic.backends import local
 
     def refuse(*_: object) -> int:
         raise OSError("no more processes")
 
     with monkeypatch.context() as broken:
-        broken.setattr(type(get_backend("local")), "_launch", staticmethod(refuse))
+        broken.setattr(local, "_launch", refuse)
         with pytest.raises(BackendError, match="job late was not started: no more processes"):
             session.persist("late", "1", options=["--slots", "1"])
     assert jobs(session.root) == []

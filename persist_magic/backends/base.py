@@ -5,6 +5,7 @@ Owns the words that pass between them. A backend knows job directories and its o
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -58,6 +59,45 @@ class Predecessor:
     cluster: str
 
 
+class Launch(abc.ABC):
+    """A run that is going to be started, or not; a ``with`` block that is left without `start` gives all back.
+
+    Attributes
+    ----------
+    taken : bool
+        Whether the backend has, or may have, the run.
+    """
+
+    taken = False
+
+    def __enter__(self) -> Launch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self.taken:
+            self.abandon()
+
+    @abc.abstractmethod
+    def reserve(self) -> dict[str, Any]:
+        """Called when the name is certain, just before the run is recorded; return the settings to record."""
+
+    @abc.abstractmethod
+    def start(self, directory: JobDirectory, run: RunDirectory) -> Handle:
+        """Start the run, which is recorded.
+
+        Raises
+        ------
+        BackendError
+            If the run was not taken.
+        Unconfirmed
+            If it may have been taken, which `Backend.poll` will find out.
+        """
+
+    @abc.abstractmethod
+    def abandon(self) -> None:
+        """Give back what was reserved, and end what was prepared: the run was not taken."""
+
+
 class Backend(Protocol):
     """Where jobs run."""
 
@@ -85,23 +125,22 @@ class Backend(Protocol):
         """Return the text of job.sh, which also runs by hand."""
         ...
 
-    def reserve(self, directory: JobDirectory, settings: Mapping[str, Any]) -> dict[str, Any]:
-        """Called when the name is certain, just before a run is recorded; return the settings to record."""
-        ...
+    def prepare(
+        self, directory: JobDirectory, token: str, run: int, options: Sequence[str], settings: Mapping[str, Any]
+    ) -> Launch:
+        """Begin with what a submission takes besides the job directory, which is still being filled.
 
-    def release(self, directory: JobDirectory, settings: Mapping[str, Any]) -> None:
-        """Give back what `reserve` took: the run was not submitted."""
-        ...
-
-    def submit(self, directory: JobDirectory, run: RunDirectory, settings: Mapping[str, Any]) -> Handle:
-        """Start a run.
-
-        Raises
-        ------
-        BackendError
-            If the run was not taken.
-        Unconfirmed
-            If it may have been taken, which `poll` will find out.
+        Parameters
+        ----------
+        directory : JobDirectory
+            Where the job is going to be.
+        token : str
+            The job's, as `JobSpec` has it.
+        run : int
+        options : sequence of str
+            What the user wrote after ``--``.
+        settings : mapping
+            What `settings` made of it.
         """
         ...
 

@@ -24,7 +24,7 @@ from ..processes import ALIVE, GONE, REBOOTED, STOPPED, ProcessId, descendants
 from ..slots import Slots, cores
 from ..status import Observation, Word
 from ..store import Handle, JobDirectory, JobSpec, Root, RunDirectory, told, write_atomic
-from .base import Predecessor, Query
+from .base import Launch, Predecessor, Query
 from .script import script
 
 _LAUNCH_SECONDS = 30.0
@@ -62,44 +62,10 @@ class LocalBackend(Configurable):
     def script(self, directory: JobDirectory, spec: JobSpec) -> str:
         return script(directory, spec, ["mpiexec", "-n", str(spec.ranks), *spec.mpi_options])
 
-    def reserve(self, directory: JobDirectory, settings: Mapping[str, Any]) -> dict[str, Any]:
-        # one that waits for other jobs takes its place in the queue when these are done
-        return {**settings, "ticket": "" if settings["waits"] else _slots(directory).draw(directory.name)}
-
-    def release(self, directory: JobDirectory, settings: Mapping[str, Any]) -> None:
-        if settings["ticket"]:
-            _slots(directory).release(str(settings["ticket"]))
-
-    def submit(self, directory: JobDirectory, run: RunDirectory, settings: Mapping[str, Any]) -> Handle:
-        with told("write", directory.launch_log_path):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-            os.close(os.open(directory.launch_log_path, flags, 0o600))
-        try:
-            pid = self._launch(directory)
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            raise BackendError(self.name, f"job {directory.name} was not started: {error}") from error
-        handle = Handle(self.name, run.number, time.time(), f"pid {pid}", ProcessId.of(pid))
-        with contextlib.suppress(OSError):  # the worker writes it too
-            write_atomic(directory.handle_path, handle.to_bytes(), sync=False)
-        return handle
-
-    @staticmethod
-    def _launch(directory: JobDirectory) -> int:
-        launcher = subprocess.Popen(
-            ["/bin/sh", "-c", _LAUNCHER, "sh", directory.launch_log_path, "/bin/sh", directory.script_path],
-            cwd=directory.path,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        # the pid's line, not the end of the pipe: that comes only when the background job has replaced its stdout
-        assert launcher.stdout is not None
-        with launcher.stdout:
-            line = launcher.stdout.readline()
-        if launcher.wait(_LAUNCH_SECONDS) != 0 or not line.strip().isdigit():
-            raise subprocess.SubprocessError(f"sh ended with exit code {launcher.returncode}")
-        return int(line)
+    def prepare(
+        self, directory: JobDirectory, token: str, run: int, options: Sequence[str], settings: Mapping[str, Any]
+    ) -> Launch:
+        return _LocalLaunch(directory, settings)
 
     def poll(self, queries: Sequence[Query]) -> list[Observation]:
         return [observe(query) for query in queries]
@@ -148,6 +114,55 @@ class LocalBackend(Configurable):
             "threads": sum(each["num_threads"] or 0 for each in members),
             "command": shlex.join(members[0]["cmdline"] or []),
         }
+
+
+class _LocalLaunch(Launch):
+    """A local run that is going to be started: its place in the queue, then its process."""
+
+    def __init__(self, directory: JobDirectory, settings: Mapping[str, Any]) -> None:
+        self._directory, self._settings = directory, settings
+        self._ticket = ""
+
+    def reserve(self) -> dict[str, Any]:
+        if not self._settings["waits"]:  # else it takes its place when the jobs that it waits for are done
+            self._ticket = _slots(self._directory).draw(self._directory.name)
+        return {**self._settings, "ticket": self._ticket}
+
+    def abandon(self) -> None:
+        if self._ticket:
+            _slots(self._directory).release(self._ticket)
+
+    def start(self, directory: JobDirectory, run: RunDirectory) -> Handle:
+        with told("write", directory.launch_log_path):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(directory.launch_log_path, flags, 0o600))
+        try:
+            pid = _launch(directory)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            raise BackendError("local", f"job {directory.name} was not started: {error}") from error
+        self.taken = True
+        handle = Handle("local", run.number, time.time(), f"pid {pid}", ProcessId.of(pid))
+        with contextlib.suppress(OSError):  # the worker writes it too
+            write_atomic(directory.handle_path, handle.to_bytes(), sync=False)
+        return handle
+
+
+def _launch(directory: JobDirectory) -> int:
+    launcher = subprocess.Popen(
+        ["/bin/sh", "-c", _LAUNCHER, "sh", directory.launch_log_path, "/bin/sh", directory.script_path],
+        cwd=directory.path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    # the pid's line, not the end of the pipe: that comes only when the background job has replaced its stdout
+    assert launcher.stdout is not None
+    with launcher.stdout:
+        line = launcher.stdout.readline()
+    if launcher.wait(_LAUNCH_SECONDS) != 0 or not line.strip().isdigit():
+        raise subprocess.SubprocessError(f"sh ended with exit code {launcher.returncode}")
+    return int(line)
 
 
 def _slots(directory: JobDirectory) -> Slots:

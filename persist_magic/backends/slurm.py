@@ -19,12 +19,23 @@ from traitlets.config import Configurable
 
 from ..errors import BackendError, Unconfirmed
 from ..status import Observation, Word, heartbeat_is_fresh
-from ..store import CLUSTER, SCHEDULER_ID, TIME_LEFT, Handle, JobDirectory, JobSpec, RunDirectory, write_atomic
-from .base import Predecessor, Query
+from ..store import (
+    CLUSTER,
+    SCHEDULER_ID,
+    TIME_LEFT,
+    Handle,
+    JobDirectory,
+    JobSpec,
+    RunDirectory,
+    open_regular,
+    told,
+    write_atomic,
+)
+from .base import Launch, Predecessor, Query
 from .local import launch_words, observe
 from .script import script
 from .slurm_answers import comment, is_live, observation
-from .slurm_programs import Refused, Silent, Watch, run
+from .slurm_programs import Program, Refused, Silent, Watch, run
 
 LOST_SECONDS = 300.0
 """How long a submission that nobody confirmed may still turn up in the queue."""
@@ -186,16 +197,9 @@ class SlurmBackend(Configurable):
         shell = "/bin/bash -l" if self.setup else "/bin/sh"
         return script(directory, spec, launcher, shell=shell, directives=head, before=before)
 
-    def reserve(self, directory: JobDirectory, settings: Mapping[str, Any]) -> dict[str, Any]:
-        return dict(settings)
-
-    def release(self, directory: JobDirectory, settings: Mapping[str, Any]) -> None:
-        """Nothing was taken."""
-
-    def submit(self, directory: JobDirectory, run_directory: RunDirectory, settings: Mapping[str, Any]) -> Handle:
-        spec, submitted = directory.spec(), run_directory.submitted()
-        options = list(submitted.options) if submitted is not None else []
-        mark = comment(spec.token, run_directory.number, _value(options, "--comment"))
+    def prepare(
+        self, directory: JobDirectory, token: str, run: int, options: Sequence[str], settings: Mapping[str, Any]
+    ) -> Launch:
         words = [
             "sbatch",
             "--parsable",
@@ -204,39 +208,11 @@ class SlurmBackend(Configurable):
             "--open-mode=append",
             f"--chdir={directory.path}",
             *options,
-            f"--comment={mark}",
+            f"--comment={comment(token, run, _value(options, '--comment'))}",
         ]
-        if settings.get("dependency"):
+        if settings["dependency"]:
             words += [f"--dependency=afterok:{':'.join(settings['dependency'])}", "--kill-on-invalid-dep=yes"]
-        begin = time.time()
-        try:
-            answer = run([*words, directory.script_path], self.timeout)
-        except Refused as refusal:
-            raise BackendError(self.name, f"job {directory.name} was not taken: {refusal}") from None
-        except Silent as silence:
-            return self._found_again(directory, spec, run_directory, str(settings.get("clusters", "")), silence)
-        id, _, cluster = answer.strip().splitlines()[-1].partition(";") if answer.strip() else ("", "", "")
-        if not id.isdecimal():
-            raise Unconfirmed(self.name, directory.name, f"sbatch answered {answer.strip()[:80]!r}")
-        return self._keep_handle(directory, Handle(self.name, run_directory.number, begin, id, None, cluster))
-
-    def _found_again(
-        self, directory: JobDirectory, spec: JobSpec, run_directory: RunDirectory, clusters: str, silence: Silent
-    ) -> Handle:
-        """sbatch was not heard of: the queue tells whether the job is in it."""
-        watch = self._watch(clusters)
-        watch.refresh((), at_once=True)
-        row = watch.marked(spec.token, run_directory.number)
-        if row is None:
-            why = f"{silence}, and {watch.silence or 'squeue does not list it yet'}"
-            raise Unconfirmed(self.name, directory.name, why)
-        return self._keep_handle(directory, Handle(self.name, run_directory.number, time.time(), row.id, None, clusters))
-
-    @staticmethod
-    def _keep_handle(directory: JobDirectory, handle: Handle) -> Handle:
-        with contextlib.suppress(OSError):  # the worker writes it too, and the queue has the mark
-            write_atomic(directory.handle_path, handle.to_bytes(), sync=False)
-        return handle
+        return _SlurmLaunch(Program(words), settings, self._watch(str(settings["clusters"])), self.timeout)
 
     # ---- asking
 
@@ -282,7 +258,7 @@ class SlurmBackend(Configurable):
         if row is None:
             return self._unlisted(query, id, watch, submitted)
         if not id:
-            self._keep_handle(query.job, Handle(self.name, query.run.number, time.time(), row.id, None))
+            _keep_handle(query.job, Handle(self.name, query.run.number, time.time(), row.id, None))
         said = observation(
             row,
             name=query.job.name,
@@ -349,6 +325,52 @@ class SlurmBackend(Configurable):
         except Silent:
             return {}
         return parse_scontrol(text)
+
+
+class _SlurmLaunch(Launch):
+    """A run that is going to be submitted: sbatch has been started and waits for the script."""
+
+    def __init__(self, sbatch: Program, settings: Mapping[str, Any], watch: Watch, timeout: float) -> None:
+        self._sbatch, self._settings, self._watch, self._timeout = sbatch, settings, watch, timeout
+
+    def reserve(self) -> dict[str, Any]:
+        return dict(self._settings)
+
+    def abandon(self) -> None:
+        self._sbatch.end()
+
+    def start(self, directory: JobDirectory, run: RunDirectory) -> Handle:
+        with told("read", directory.script_path), open_regular(directory.script_path) as file:
+            script = file.read()
+        begin = time.time()
+        self.taken = True
+        try:
+            answer = self._sbatch.answer(script, self._timeout).strip()
+        except Refused as refusal:
+            self.taken = False
+            raise BackendError("slurm", f"job {directory.name} was not taken: {refusal}") from None
+        except Silent as silence:
+            return self._found_again(directory, run, silence)
+        id, _, cluster = answer.rpartition("\n")[2].partition(";")
+        if not id.isdecimal():
+            raise Unconfirmed("slurm", directory.name, f"sbatch answered {answer[:80]!r}")
+        return _keep_handle(directory, Handle("slurm", run.number, begin, id, None, cluster))
+
+    def _found_again(self, directory: JobDirectory, run: RunDirectory, silence: Silent) -> Handle:
+        """sbatch was not heard of: the queue tells whether the job is in it."""
+        self._watch.refresh((), at_once=True)
+        row = self._watch.marked(directory.spec().token, run.number)
+        if row is None:
+            why = f"{silence}, and {self._watch.silence or 'squeue does not list it yet'}"
+            raise Unconfirmed("slurm", directory.name, why)
+        cluster = str(self._settings["clusters"])
+        return _keep_handle(directory, Handle("slurm", run.number, time.time(), row.id, None, cluster))
+
+
+def _keep_handle(directory: JobDirectory, handle: Handle) -> Handle:
+    with contextlib.suppress(OSError):  # the worker writes it too, and the queue has the mark
+        write_atomic(directory.handle_path, handle.to_bytes(), sync=False)
+    return handle
 
 
 def parse_scontrol(text: str) -> dict[str, Any]:

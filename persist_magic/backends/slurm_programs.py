@@ -7,6 +7,7 @@ sacct, shared by all who ask in this process, and when the next question is poli
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -54,38 +55,66 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
 
 
-def run(words: Sequence[str], seconds: float = ASK_SECONDS) -> str:
-    """Run a program of Slurm's; return what it prints.
+class Program:
+    """A program of Slurm's that has been started.
 
     Raises
     ------
     BackendError
         If there is no such program.
-    Refused
-        If it ends with an error.
-    Silent
-        If it does not end in time.
     """
-    try:
-        done = subprocess.run(
-            words,
-            check=False,
-            env=clean_environment(os.environ),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=seconds,
-            start_new_session=True,  # a Ctrl-C for the session is not one for sbatch
-        )
-    except FileNotFoundError:
-        why = f"there is no {words[0]} here; on a cluster's login node there is, sometimes after module load slurm"
-        raise BackendError("slurm", why) from None
-    except subprocess.TimeoutExpired:
-        raise Silent(f"{words[0]} did not answer within {seconds:g} s") from None
-    except OSError as error:
-        raise BackendError("slurm", f"{words[0]} cannot be run: {error.strerror or error}") from None
-    if done.returncode != 0:
-        raise Refused(f"{words[0]}: {_error_words(done.stderr) or f'exit code {done.returncode}'}")
-    return done.stdout.decode("utf-8", "replace")
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.name = words[0]
+        try:
+            self._process = subprocess.Popen(
+                words,
+                env=clean_environment(os.environ),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,  # a Ctrl-C for the session is not one for sbatch
+            )
+        except FileNotFoundError:
+            why = f"there is no {self.name} here; on a cluster's login node there is, sometimes after module load slurm"
+            raise BackendError("slurm", why) from None
+        except OSError as error:
+            raise BackendError("slurm", f"{self.name} cannot be run: {error.strerror or error}") from None
+
+    def answer(self, text: bytes = b"", seconds: float = ASK_SECONDS) -> str:
+        """Give it something to read; return what it prints.
+
+        Raises
+        ------
+        Refused
+            If it ends with an error.
+        Silent
+            If it does not end in time; it is killed.
+        """
+        try:
+            output, errors = self._process.communicate(text, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise Silent(f"{self.name} did not answer within {seconds:g} s") from None
+        finally:
+            self.end()
+        if self._process.returncode != 0:
+            raise Refused(f"{self.name}: {_error_words(errors) or f'exit code {self._process.returncode}'}")
+        return output.decode("utf-8", "replace")
+
+    def end(self) -> None:
+        """Kill it if it still runs."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
+            assert stream is not None
+            with contextlib.suppress(OSError):
+                stream.close()
+
+
+def run(words: Sequence[str], seconds: float = ASK_SECONDS) -> str:
+    """Run a program of Slurm's; return what it prints; see `Program` for what is raised."""
+    return Program(words).answer(b"", seconds)
 
 
 def _error_words(stderr: bytes) -> str:

@@ -310,7 +310,15 @@ class Cluster:
         self.directory.mkdir(parents=True, exist_ok=True)
         record = {"accounting": self.accounting, "nodes": len(self.nodes), "name": self.name, "ports": ports}
         (self.directory / "cluster.json").write_text(json.dumps(record))
-        for folder in ("daemons", "logs", "munge", "spool", "state", *(f"tmp/{node}" for node in self.nodes)):
+        for folder in (
+            "daemons",
+            "logs",
+            "munge",
+            "spool",
+            "state",
+            "tmp/mariadbd",
+            *(f"tmp/{node}" for node in self.nodes),
+        ):
             (self.directory / folder).mkdir(parents=True)
         _write_secret(self.directory / "munge" / "key", os.urandom(128))
         host, user = socket.gethostname().partition(".")[0], _user()
@@ -338,9 +346,12 @@ class Cluster:
             "--skip-name-resolve",
             "--auth-root-authentication-method=socket",
             f"--auth-root-socket-user={_user()}",
-            *_DATABASE_OPTIONS,
-            *_root_option(),
+            *self._database_options(),
         )
+
+    def _database_options(self) -> list[str]:
+        # a folder of its own for temporary tables: a server that starts deletes those of others in /tmp
+        return [*_DATABASE_OPTIONS, f"--tmpdir={self.directory}/tmp/mariadbd", *_root_option()]
 
     # -- single daemons
 
@@ -359,7 +370,7 @@ class Cluster:
         if name == "mariadbd":
             place = [f"--datadir={where}/database", f"--socket={where}/database/socket", f"--pid-file={where}/database/pid"]
             patience = "--innodb-lock-wait-timeout=900"  # slurmdbd's wish
-            return ["mariadbd", "--no-defaults", "--skip-networking", *place, patience, *_DATABASE_OPTIONS, *_root_option()]
+            return ["mariadbd", "--no-defaults", "--skip-networking", *place, patience, *self._database_options()]
         if name in self.nodes:
             return ["slurmd", "-D", "-N", name]
         return [name, "-D"]

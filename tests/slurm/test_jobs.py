@@ -397,7 +397,7 @@ def test_a_submission_of_which_nothing_is_known_stays_and_is_found_later(
         with pytest.raises(JobLives):
             job.rerun()
     words = (tmp_path / "words").read_text().splitlines()
-    cluster.run("sbatch", *words)
+    cluster.run("sbatch", *words, str(job.path / "job.sh"))
     assert job.fetch(60) == "at last"
 
 
