@@ -269,9 +269,17 @@ def submit(
                     older.require_ended("replace")
                 submitted = Submitted(time.time(), spec.user, spec.host, tuple(options), launch.reserve(), tuple(after))
                 write_new(work.run(1).submitted_path, submitted.to_bytes())
-                directory = place.publish(work, replace=replace)
+                aside = place.publish(work, replace=replace)
+
+        def undo() -> None:
+            place.delete(final)
+            if aside:
+                place.put_back(aside, final)
+
         job = Job(name, place.path)
-        handle = job._start(launch, 1, lambda: place.delete(directory))
+        handle = job._start(launch, 1, undo)
+        if aside:
+            place.discard(aside)
     return Submission(job, captured, attached=False, id=handle.id)
 
 

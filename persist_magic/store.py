@@ -944,20 +944,25 @@ class Root:
                 if os.path.lexists(work.path):
                     _remove_tree(work.path, ignore_errors=True)
 
-    def publish(self, work: JobDirectory, *, replace: bool) -> JobDirectory:
+    def publish(self, work: JobDirectory, *, replace: bool) -> str:
         """Give a filled directory its name. The caller holds the lock and knows that no older job of the name lives.
+
+        Returns
+        -------
+        str
+            Where an older job of the name now lies, for `discard` or `put_back`; empty if there was none.
 
         Raises
         ------
         JobExists
             If the name is taken and `replace` is false.
         """
-        final = self.directory(work.name)
+        final, aside = self.directory(work.name), ""
         sync_directory(work.run(1).path)
         sync_directory(work.path)
         if replace and final.exists():
             self._check_marker(final)
-            self._swap(work.path, final)
+            aside = self._swap(work.path, final)
         else:
             try:
                 os.rename(work.path, final.path)
@@ -967,10 +972,10 @@ class Root:
                     raise JobExists(work.name, (why,), alive=False) from None
                 raise
         sync_directory(self.path)
-        return final
+        return aside
 
-    def _swap(self, new: str, final: JobDirectory) -> None:
-        """Put `new` in the place of an older job; on failure the older one is back in its place."""
+    def _swap(self, new: str, final: JobDirectory) -> str:
+        """Put `new` in the place of an older job; return where that now lies. On failure it is back in its place."""
         aside = os.path.join(self.path, f"{_ASIDE}{os.urandom(8).hex()}-{final.name}")
         os.rename(final.path, aside)
         try:
@@ -978,10 +983,16 @@ class Root:
         except OSError:
             os.rename(aside, final.path)
             raise
-        self._discard(aside)
+        return aside
 
-    def _discard(self, path: str) -> None:
-        """Delete a directory under a name that says so, in case the deletion is interrupted."""
+    def put_back(self, aside: str, directory: JobDirectory) -> None:
+        """Give an older job that was put aside its name back. The caller holds the lock and has deleted the newer one."""
+        with told("put back", directory.path):
+            os.rename(aside, directory.path)
+            sync_directory(self.path)
+
+    def discard(self, path: str) -> None:
+        """Delete a directory of the root under a name that says so, in case the deletion is interrupted."""
         doomed = os.path.join(self.path, f"{_DOOMED}{os.urandom(8).hex()}")
         os.rename(path, doomed)
         _remove_tree(doomed, ignore_errors=True)  # what resists is tidied later
@@ -1009,7 +1020,7 @@ class Root:
         """
         self._check_marker(directory)
         with told("delete", directory.path):
-            self._discard(directory.path)
+            self.discard(directory.path)
             sync_directory(self.path)
 
     def tidy(self, stale_seconds: float = _STALE_SECONDS) -> None:

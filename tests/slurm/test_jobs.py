@@ -115,6 +115,21 @@ def test_what_sbatch_would_misunderstand_or_refuses_leaves_nothing(slurm: SlurmS
     assert jobs(slurm.root) == []
 
 
+def test_a_replacement_that_is_refused_leaves_the_older_job(slurm: SlurmSession) -> None:
+    older = slurm.persist("kept", "'older'")
+    assert older.fetch(60) == "older"
+    with pytest.raises(BackendError, match="job kept was not taken"):
+        slurm.persist("kept", "'newer'", "-p", "nosuch", replace=True)
+    assert slurm.job("kept").fetch(1) == "older"
+    with pytest.raises(BackendError, match="job kept was not taken"):
+        older.rerun(["-p", "nosuch"])
+    assert (older.fetch(1), older.info()["runs"]) == ("older", [1])
+    assert sorted(path.name for path in older.path.parent.iterdir() if not path.name.startswith(".lock")) == [
+        ".gitignore",
+        "kept",
+    ]
+
+
 def test_without_slurm_the_error_says_what_is_missing(slurm: SlurmSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(BackendError, match="backend slurm: there is no sbatch here; on a cluster's login node there is"):
