@@ -307,6 +307,7 @@ class SlurmBackend(Configurable):
         where = [f"--clusters={cluster}"] if cluster else []
         try:
             run(["scancel", *how, *where, id])
+            self._watch(cluster).expect_change()
         except Refused as refusal:
             if "Invalid job id" not in str(refusal):  # it has ended meanwhile
                 raise BackendError(self.name, f"cancel of {query.job.name} was not passed on: {refusal}") from None

@@ -198,7 +198,7 @@ def parse_sacct(text: str) -> dict[str, Row]:
 def reason_words(reason: str, id: str) -> str:
     """Return Slurm's reason for waiting in words that a person understands; one not known as Slurm says it."""
     if reason in ("", "None", "(null)"):
-        return "accepted by Slurm"
+        return "waiting to be scheduled"
     known = _REASONS.get(reason) or _REASONS.get(reason.partition(",")[0])
     if known is not None:
         return known.format(id=id)

@@ -22,6 +22,8 @@ ASK_SECONDS = 20.0
 """How long a question may take."""
 POLITE_SECONDS = 5.5
 """The least time between two questions to a cluster: under 12 a minute."""
+SOON_SECONDS = 1.0
+"""The least time after a change that this process itself asked for."""
 PATIENT_SECONDS = 60.0
 """The longest time between two questions while somebody wants to know."""
 
@@ -150,7 +152,7 @@ class Watch:
         self._rows: dict[str, Row] = {}
         self._ended: dict[str, Row] = {}  # by sacct's word, for good
         self._first_seen: dict[str, float] = {}
-        self._next = 0.0
+        self._last = self._next = 0.0
         self._quiet_since = 0.0
         self._name: str | None = None
         self._lock = threading.Lock()
@@ -192,15 +194,22 @@ class Watch:
                 self._quiet_since = now
             # the longer nothing happens, the less often
             pause = min(PATIENT_SECONDS, max(POLITE_SECONDS * questions, 0.05 * (now - self._quiet_since)))
-            self._next = time.monotonic() + pause
+            self._last = time.monotonic()
+            self._next = self._last + pause
+
+    def expect_change(self) -> None:
+        """Let the next question come soon: this process has just asked for a change."""
+        with self._lock:
+            self._quiet_since = time.monotonic()
+            self._next = min(self._next, self._last + SOON_SECONDS)
 
     def _ask(self, ids: Collection[str]) -> int:
         """Put the questions; return how many there were."""
         begin = time.time()
         try:
             text = run(["squeue", "-h", "-r", "--me", "-t", "all", "-o", SQUEUE_FORMAT, *self._where])
-        except Silent as silence:
-            self.silence = str(silence)
+        except (Silent, BackendError) as silence:
+            self.silence = silence.why if isinstance(silence, BackendError) else str(silence)
             return 1
         self._rows, self.asked, self.silence = parse_squeue(text), begin, ""
         forgotten = [id for id in ids if id not in self._rows and id not in self._ended and id.isdecimal()]

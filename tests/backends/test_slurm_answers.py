@@ -160,7 +160,7 @@ def test_what_else_slurm_tells_of_an_end(each: Row, reason: str) -> None:
         ("AssocGrpCpuLimit", "the account's limit is reached (AssocGrpCpuLimit)"),
         ("QOSMaxJobsPerUserLimit", "the quality of service's limit is reached (QOSMaxJobsPerUserLimit)"),
         ("ReqNodeNotAvail, UnavailableNodes:n1", "a node that it asks for is not available"),
-        ("None", "accepted by Slurm"),
+        ("None", "waiting to be scheduled"),
         ("SomethingNew", "Slurm says SomethingNew"),
     ],
 )
