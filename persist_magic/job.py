@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from .backends import get_backend
 from .backends.base import Launch, Predecessor, Query
 from .errors import (
+    Damaged,
     JobCancelled,
     JobExists,
     JobFailed,
@@ -277,9 +278,11 @@ def submit(
                 place.put_back(aside, final)
 
         job = Job(name, place.path)
-        handle = job._start(launch, 1, undo)
-        if aside:
-            place.discard(aside)
+        try:
+            handle = job._start(launch, 1, undo)
+        finally:
+            if aside and os.path.lexists(aside):  # not put back: the new job has, or may have, been taken
+                place.discard(aside)
     return Submission(job, captured, attached=False, id=handle.id)
 
 
@@ -297,10 +300,18 @@ def _predecessors(name: str, after: Sequence[str], place: Root) -> Iterator[Pred
         status = job.status()
         if status.state is JobState.DONE:
             continue
-        handle = job.directory.handle()
-        if status.state.ended or status.state is JobState.EMPTY or handle is None:
+        if status.state.ended or status.state is JobState.EMPTY:
             raise PredecessorFailed(name, each, status.describe(time.time()))
+        handle = job.directory.handle()
+        if handle is None or handle.run != status.run:
+            raise UsageError(f"job {each} is only being submitted; submit {name} when %persist_status {each} shows its id")
         yield Predecessor(each, job.spec().backend, handle.id, handle.cluster)
+
+
+def _is_live(name: str, place: Root) -> bool:
+    """Whether there is a job of the name that is queued or runs."""
+    job = Job(name, place.path)
+    return job.directory.exists() and job.status().state in (JobState.QUEUED, JobState.RUNNING)
 
 
 def _with_snapshot(captured: Capture, folder: str) -> Capture:
@@ -846,24 +857,27 @@ class Job:
             self.require_ended("rerun")
             self.directory.check_trusted(self.directory.script_path)
             last = self._run()
-            every = (*self._last_options(), *(options or ()))
+            asked_for = self._last_submitted()
+            every = (*asked_for.options, *(options or ()))
             number = last.number + 1
-            launch = stack.enter_context(runner.prepare(self.directory, spec.token, number, every, runner.settings(every)))
+            waits = [each for each in asked_for.after if _is_live(each, self._root)]
+            settings = runner.settings(every, list(_predecessors(self.name, waits, self._root)))
+            launch = stack.enter_context(runner.prepare(self.directory, spec.token, number, every, settings))
             if os.path.lexists(self.directory.cancel_path):
                 os.unlink(self.directory.cancel_path)
-            submitted = Submitted(time.time(), spec.user, os.uname().nodename, every, launch.reserve())
+            submitted = Submitted(time.time(), spec.user, os.uname().nodename, every, launch.reserve(), tuple(waits))
             run = self.directory.create_run(number, submitted)
             lock.close()
             self._start(launch, number, lambda: self.directory.delete_run(run))
         return self
 
-    def _last_options(self) -> tuple[str, ...]:
-        """The options of the last run that was asked for; a requeue's run has none of its own."""
+    def _last_submitted(self) -> Submitted:
+        """How the last run was asked for; a requeue's run has no such record."""
         for number in reversed(self.directory.runs()):
             submitted = self.directory.run(number).submitted()
             if submitted is not None:
-                return submitted.options
-        return ()
+                return submitted
+        raise Damaged(self.name, "submitted.json", "it is missing")
 
     def _start(self, launch: Launch, number: int, undo: Callable[[], None]) -> Handle:
         """Let the backend take a run that has been written; `undo` removes it if that is refused.

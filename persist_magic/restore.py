@@ -605,7 +605,7 @@ def load_checkpoint(directory: JobDirectory, rank: int = 0) -> dict[str, Any]:
         if found is None:
             return {}
         run, record = found
-        path = run.checkpoint_values_path(record.number)
+        path = run.checkpoint_values_path(record.file)
         try:
             kept = {name: record.value(name).payload for name in record.values}
             return {name: load_value(directory, path, payload, name) for name, payload in kept.items() if payload}

@@ -215,7 +215,7 @@ def _interrupted(e: Evidence, ended: Ended, observation: Observation) -> Status:
         reason = "; ".join(filter(None, ("to run again", observation.reason)))
         return _said(e, observation, JobState.QUEUED, reason, _live_note(e, observation))
     if observation.word is Word.GONE:
-        if observation.state is None:
+        if observation.state is None or ended.outcome == "done":  # the cell made use of its grace and came to its end
             return _by_record(e, ended)
         return _said(e, observation, observation.state, observation.reason, ended.note)
     note = _live_note(e, observation) or observation.reason

@@ -460,13 +460,13 @@ class Checkpoint(Record):
 
     Attributes
     ----------
-    number : int
-        The run's first is 1; it names the file of the values.
+    file : str
+        The name of the file that holds the values.
     values : dict of str to KeptValue
     """
 
     time: float
-    number: int
+    file: str
     values: dict[str, Any]
 
     def value(self, name: str) -> KeptValue:
@@ -625,9 +625,13 @@ class RunDirectory:
         """Return the files of one MPI rank of the same run."""
         return RunDirectory(self.job, self.number, rank)
 
-    def checkpoint_values_path(self, number: int) -> str:
-        """Return the file that holds the values of a checkpoint."""
-        return os.path.join(self.path, f"checkpoint-{number}.pkl")
+    def new_checkpoint_file(self) -> str:
+        """Return the name of a file for the values of a checkpoint, which no other process takes."""
+        return f"checkpoint-{os.urandom(6).hex()}.pkl"
+
+    def checkpoint_values_path(self, file: str) -> str:
+        """Return the file that holds the values of a checkpoint, which stands beside its record whatever that says."""
+        return os.path.join(self.path, os.path.basename(file))
 
     def checkpoint(self) -> Checkpoint | None:
         return self.job.read(Checkpoint, self.checkpoint_path)

@@ -173,6 +173,16 @@ CASES: list[tuple[str, Evidence, JobState, str]] = [
         JobState.FAILED,
         "ran out of time",
     ),
+    (
+        "ended by a signal, but the cell came to its end in the grace",
+        replace(
+            INTERRUPTED,
+            ended=replace(ended("done"), final=False),
+            observation=Observation(Word.GONE, "ran out of time", JobState.FAILED),
+        ),
+        JobState.DONE,
+        "",
+    ),
     ("ended by a signal, the scheduler knows no more", replace(INTERRUPTED, observation=GONE), JobState.FAILED, "SIGTERM"),
     (
         "ended by a signal, and the scheduler's last word was kept",

@@ -36,9 +36,11 @@ class Query:
 
     @property
     def handle(self) -> Handle | None:
-        """The handle of this run; an older run's does not count."""
+        """The handle of this run. An older run's counts only for a requeue, which nobody has asked the backend for."""
         handle = self.evidence.handle
-        return handle if handle is not None and handle.run == self.run.number else None
+        if handle is None or handle.run == self.run.number or self.run.submitted() is None:
+            return handle
+        return None
 
 
 @dataclass(frozen=True)

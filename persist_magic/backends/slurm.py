@@ -7,6 +7,7 @@ The programs are run by `slurm_programs`, their words explained by `slurm_answer
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shlex
 import time
@@ -34,14 +35,11 @@ from ..store import (
 from .base import Launch, Predecessor, Query
 from .local import launch_words, observe
 from .script import script
-from .slurm_answers import comment, is_live, observation
+from .slurm_answers import FILES_SECONDS, comment, is_live, observation
 from .slurm_programs import Program, Refused, Silent, Watch, run
 
 LOST_SECONDS = 300.0
 """How long a submission that nobody confirmed may still turn up in the queue."""
-LATE_SECONDS = 60.0
-"""How long the files of a job that squeue no longer lists may take to be seen."""
-
 # sbatch(1) of Slurm 22.05 to 24.11: the options that take no word after them, and those that would make it do something else
 # than submit one script and return.
 _FLAGS = frozenset(
@@ -162,17 +160,18 @@ class SlurmBackend(Configurable):
     # ---- submitting
 
     def settings(self, options: Sequence[str], after: Sequence[Predecessor] = ()) -> dict[str, Any]:
-        clusters = _value(_checked(options), "--clusters", "-M")
-        default_options = _checked(_split(self.options))
+        every = [*_checked(_split(self.options)), *_checked(options)]
+        clusters = _value(every, "--clusters", "-M")
         for each in after:
-            if each.backend != self.name or each.cluster not in ("", clusters):
-                where = f"on this machine ({each.backend})" if each.backend != self.name else f"on cluster {each.cluster}"
+            if each.backend != self.name or each.cluster != clusters:
+                where = (
+                    f"on this machine ({each.backend})"
+                    if each.backend != self.name
+                    else f"on cluster {each.cluster or 'of this session'}"
+                )
                 why = f"a Slurm job cannot wait for {each.name}, which runs {where}; %persist_wait {each.name} first"
                 raise BackendError(self.name, why)
-        return {
-            "clusters": clusters or _value(default_options, "--clusters", "-M"),
-            "dependency": [each.id for each in after],
-        }
+        return {"clusters": clusters, "dependency": [each.id for each in after]}
 
     def script(self, directory: JobDirectory, spec: JobSpec) -> str:
         head = [f"#SBATCH --job-name={spec.name}"]
@@ -180,7 +179,11 @@ class SlurmBackend(Configurable):
             head.append(f"#SBATCH --ntasks={spec.ranks}")
         if words := _split(self.options):
             head.append(f"#SBATCH {shlex.join(words)}")
-        head += directives(spec.code)
+        for line in directives(spec.code):
+            words = _checked(_split(line.partition(" ")[2]))
+            if _value(words, "--comment"):
+                raise BackendError(self.name, "--comment stands in an #SBATCH line of the cell; write it after --")
+            head.append(line)
         before = [
             "# The directory was written on another machine: a shared file system may show it late.",
             "tries=0",
@@ -191,6 +194,8 @@ class SlurmBackend(Configurable):
             f'    export {SCHEDULER_ID}="$SLURM_JOB_ID" {CLUSTER}="${{SLURM_CLUSTER_NAME-}}"',
             f'    export {TIME_LEFT}="squeue -h -j $SLURM_JOB_ID -o %L"',
             "fi",
+            # since Slurm 22.05 srun does not take the cores of a task from sbatch's --cpus-per-task
+            *(['export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK-1}"'] if spec.ranks else []),
             *(line for lines in self.setup for line in lines.splitlines()),
         ]
         launcher = ["srun", f"--ntasks={spec.ranks}", "--kill-on-bad-exit=1", *spec.mpi_options]
@@ -211,7 +216,9 @@ class SlurmBackend(Configurable):
             f"--comment={comment(token, run, _value(options, '--comment'))}",
         ]
         if settings["dependency"]:
-            words += [f"--dependency=afterok:{':'.join(settings['dependency'])}", "--kill-on-invalid-dep=yes"]
+            of_user = _value(options, "--dependency", "-d")
+            dependency = ",".join(filter(None, (of_user, f"afterok:{':'.join(settings['dependency'])}")))
+            words += [f"--dependency={dependency}", "--kill-on-invalid-dep=yes"]
         return _SlurmLaunch(Program(words), settings, self._watch(str(settings["clusters"])), self.timeout)
 
     # ---- asking
@@ -243,22 +250,22 @@ class SlurmBackend(Configurable):
             watch = self._watch(cluster)
             watch.refresh([id for _, id in asked if id])
             for index, id in asked:
-                found[index] = self._observe(queries[index], id, watch)
+                found[index] = self._observe(queries[index], id, cluster, watch)
         return [each for each in found if each is not None]
 
-    def _observe(self, query: Query, id: str, watch: Watch) -> Observation:
+    def _observe(self, query: Query, id: str, cluster: str, watch: Watch) -> Observation:
         if watch.asked is None:
             return Observation(Word.UNKNOWN, watch.silence)
         submitted = query.handle.time if query.handle is not None else query.evidence.submitted
         row = watch.row(id) if id else watch.marked(query.spec.token, query.run.number)
-        if row is not None and row.submitted is not None and row.submitted < submitted - LATE_SECONDS and row.mark is None:
+        if row is not None and row.submitted is not None and row.submitted < submitted - FILES_SECONDS and row.mark is None:
             row = None  # ids come again after they have wrapped: that one is another job
         if row is not None and row.mark is not None and row.mark[0] != query.spec.token:
             row = None
         if row is None:
             return self._unlisted(query, id, watch, submitted)
         if not id:
-            _keep_handle(query.job, Handle(self.name, query.run.number, time.time(), row.id, None))
+            _keep_handle(query.job, Handle(self.name, query.run.number, time.time(), row.id, None, cluster))
         said = observation(
             row,
             name=query.job.name,
@@ -266,6 +273,7 @@ class SlurmBackend(Configurable):
             asked=watch.asked,
             first_seen=watch.first_seen(row) if not is_live(row) else time.time(),
             interrupted=query.evidence.ended is not None,
+            gone_here=query.started is not None and observe(query).word is Word.GONE,
         )
         if said.word is Word.GONE and said.state is None and query.started is None and (words := launch_words(query.job)):
             said = Observation(Word.GONE, words, source=said.source, time=said.time)
@@ -285,9 +293,14 @@ class SlurmBackend(Configurable):
                 return Observation(Word.UNKNOWN, "squeue does not list it yet")
             return Observation(Word.ABSENT, source="squeue", time=watch.asked)
         known_on = query.started.cluster if query.started is not None else ""
+        if not known_on and (asked_for := query.run.submitted()) is not None:
+            known_on = str(asked_for.settings.get("cluster", ""))
         if known_on and watch.name() not in ("", known_on):
             return Observation(Word.UNKNOWN, f"it belongs to cluster {known_on}, which cannot be asked from here")
-        if age < LATE_SECONDS:
+        if os.stat(query.job.path).st_uid != os.geteuid():
+            return Observation(Word.UNKNOWN, "it is another user's, whose jobs squeue does not list here")
+        last_life = max(submitted, watch.last_listed(id), query.evidence.heartbeat or 0.0)
+        if watch.asked - last_life < FILES_SECONDS:
             return Observation(Word.UNKNOWN, "squeue no longer lists it; its files may come late")
         words = "Slurm no longer knows it, and it left no record of its end"
         return Observation(Word.GONE, words, source="squeue", time=watch.asked)
@@ -309,7 +322,10 @@ class SlurmBackend(Configurable):
             run(["scancel", *how, *where, id])
             self._watch(cluster).expect_change()
         except Refused as refusal:
-            if "Invalid job id" not in str(refusal):  # it has ended meanwhile
+            watch = self._watch(cluster)
+            watch.refresh([id], at_once=True)
+            row = watch.row(id)
+            if watch.silence or (row is not None and is_live(row)):  # else it has ended meanwhile
                 raise BackendError(self.name, f"cancel of {query.job.name} was not passed on: {refusal}") from None
         except Silent as silence:
             why = f"{silence}; the request is kept, and the job will see it when it runs; cancel again later"
@@ -323,7 +339,7 @@ class SlurmBackend(Configurable):
         where = [f"--clusters={cluster}"] if cluster else []
         try:
             text = run(["scontrol", "-o", "show", "job", id, *where])
-        except Silent:
+        except (Silent, BackendError):
             return {}
         return parse_scontrol(text)
 
@@ -335,7 +351,7 @@ class _SlurmLaunch(Launch):
         self._sbatch, self._settings, self._watch, self._timeout = sbatch, settings, watch, timeout
 
     def reserve(self) -> dict[str, Any]:
-        return dict(self._settings)
+        return {**self._settings, "cluster": self._watch.name()}
 
     def abandon(self) -> None:
         self._sbatch.end()
@@ -352,6 +368,7 @@ class _SlurmLaunch(Launch):
             raise BackendError("slurm", f"job {directory.name} was not taken: {refusal}") from None
         except Silent as silence:
             return self._found_again(directory, run, silence)
+        self._watch.expect_change()
         id, _, cluster = answer.rpartition("\n")[2].partition(";")
         if not id.isdecimal():
             raise Unconfirmed("slurm", directory.name, f"sbatch answered {answer[:80]!r}")
@@ -385,7 +402,8 @@ def parse_scontrol(text: str) -> dict[str, Any]:
 
 
 def _split(text: str) -> list[str]:
+    """The words of options that stand in a setting or an #SBATCH line."""
     try:
-        return shlex.split(text)
+        return shlex.split(text, comments=True)
     except ValueError as error:
-        raise BackendError("slurm", f"%config SlurmBackend.options: {error}: {text}") from None
+        raise BackendError("slurm", f"{error} in the options {text!r}") from None

@@ -19,8 +19,8 @@ RECORD_SECONDS = 5.0
 """How long after Slurm's end of a job its own record may take to be seen."""
 REQUEUE_SECONDS = 30.0
 """How long after a node's failure or a preemption Slurm may take to queue the job again."""
-COMPLETED_SECONDS = 60.0
-"""How long the record of a job that ended well may take: file servers cache for up to a minute (nfs(5), acdirmax)."""
+FILES_SECONDS = 60.0
+"""How long files of another host may take to be seen: file servers cache for up to a minute (nfs(5), acdirmax)."""
 
 _LIVE = {
     "PENDING": (Word.QUEUED, ""),
@@ -42,8 +42,8 @@ _AGAIN = "%persist_rerun {name} runs it again"
 # Word of Slurm: the state it proves, why in words, and how long its record or a requeue may take. No state: the run's own
 # files know better, if they say anything.
 _ENDED: dict[str, tuple[JobState | None, str, float]] = {
-    "COMPLETED": (None, "Slurm says that it completed, but it left no record of its end", COMPLETED_SECONDS),
-    "FAILED": (None, "its worker ended without a record of its end", RECORD_SECONDS),
+    "COMPLETED": (None, "Slurm says that it completed, but it left no record of its end", FILES_SECONDS),
+    "FAILED": (None, "its worker ended without a record of its end", FILES_SECONDS),
     "CANCELLED": (JobState.CANCELLED, "cancelled with scancel", RECORD_SECONDS),
     "TIMEOUT": (JobState.FAILED, "ran out of time{limit}; %persist_rerun {name} -- -t {longer}", RECORD_SECONDS),
     "OUT_OF_MEMORY": (
@@ -221,7 +221,9 @@ def is_live(row: Row) -> bool:
     return row.state in _LIVE
 
 
-def observation(row: Row, *, name: str, now: float, asked: float, first_seen: float, interrupted: bool) -> Observation:
+def observation(
+    row: Row, *, name: str, now: float, asked: float, first_seen: float, interrupted: bool, gone_here: bool = False
+) -> Observation:
     """Return what a row proves of a run.
 
     Parameters
@@ -232,6 +234,8 @@ def observation(row: Row, *, name: str, now: float, asked: float, first_seen: fl
         The present; when Slurm said so; when it first said that the job has ended. Seconds since the epoch.
     interrupted : bool
         Whether the run's own record says that a signal from outside ended it.
+    gone_here : bool
+        Whether its worker ran on this host and is gone, so that its files would be seen here at once.
     """
     if row.state in _LIVE:
         word, words = _LIVE[row.state]
@@ -244,6 +248,8 @@ def observation(row: Row, *, name: str, now: float, asked: float, first_seen: fl
         return Observation(Word.UNKNOWN, f"Slurm says {row.state}, which is not known here", source=row.source, time=asked)
     state, words, patience = _ENDED[row.state]
     may_come_back = patience == REQUEUE_SECONDS
+    if gone_here:
+        patience = min(patience, REQUEUE_SECONDS if may_come_back else RECORD_SECONDS)
     since = row.end if row.end is not None and row.end <= now else first_seen
     if now - since < patience and (may_come_back or not interrupted):
         waited_for = "whether it runs again" if may_come_back else "its own record"

@@ -31,6 +31,11 @@ PATIENT_SECONDS = 60.0
 # ENVIRONMENT VARIABLES. What a site or a user sets for all jobs stays.
 _OF_A_JOB = re.compile(r"SLURM_.*|SLURMD_.*|SBATCH_(?:CPU|MEM)_BIND.*|SRUN_.*|PMI_.*|PMI2_.*|PMIX_.*|OMPI_COMM_.*|PALS_.*")
 _OF_THE_SITE = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_EXIT_ERROR", "SLURM_UMASK"})
+_PARSED = frozenset({"squeue", "sacct"})
+# What sbatch says when it has sent a job and heard nothing: the job may be in the queue (slurm_errno.h, 1000 and following).
+_UNHEARD = re.compile(
+    r"Socket timed out|Zero Bytes were transmitted|Unexpected message|Connection (?:reset|timed out)|Broken pipe"
+)
 _OF_OUTPUT = re.compile(r"SQUEUE_.*|SACCT_.*")
 
 
@@ -42,8 +47,8 @@ class Refused(Silent):
     """A program of Slurm's ended with an error of its own."""
 
 
-def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment for Slurm's programs.
+def clean_environment(environment: Mapping[str, str], program: str) -> dict[str, str]:
+    """Return the environment for a program of Slurm's.
 
     A session that itself runs inside a Slurm job has that job's variables, which would be taken for the new job's.
     """
@@ -53,8 +58,9 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in environment.items()
         if not _OF_OUTPUT.fullmatch(name) and not (inside and name not in _OF_THE_SITE and _OF_A_JOB.fullmatch(name))
     }
-    # times as seconds since the epoch, array tasks never cut
-    return {**kept, "SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
+    if program in _PARSED:  # times as seconds since the epoch, array tasks never cut; a job must not inherit that
+        kept |= {"SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
+    return kept
 
 
 class Program:
@@ -71,7 +77,7 @@ class Program:
         try:
             self._process = subprocess.Popen(
                 words,
-                env=clean_environment(os.environ),
+                env=clean_environment(os.environ, self.name),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -91,7 +97,7 @@ class Program:
         Refused
             If it ends with an error.
         Silent
-            If it does not end in time; it is killed.
+            If it does not end in time and is killed, or says that it heard nothing from Slurm.
         """
         try:
             output, errors = self._process.communicate(text, timeout=seconds)
@@ -100,7 +106,9 @@ class Program:
         finally:
             self.end()
         if self._process.returncode != 0:
-            raise Refused(f"{self.name}: {_error_words(errors) or f'exit code {self._process.returncode}'}")
+            words = f"{self.name}: {_error_words(errors) or f'exit code {self._process.returncode}'}"
+            unheard = self._process.returncode < 0 or _UNHEARD.search(words)
+            raise Silent(words) if unheard else Refused(words)
         return output.decode("utf-8", "replace")
 
     def end(self) -> None:
@@ -152,6 +160,7 @@ class Watch:
         self._rows: dict[str, Row] = {}
         self._ended: dict[str, Row] = {}  # by sacct's word, for good
         self._first_seen: dict[str, float] = {}
+        self._last_listed: dict[str, float] = {}
         self._last = self._next = 0.0
         self._quiet_since = 0.0
         self._name: str | None = None
@@ -169,9 +178,9 @@ class Watch:
         """Return when a job was first said to have ended."""
         return self._first_seen.setdefault(row.id, time.time())
 
-    def listed(self, id: str) -> bool:
-        """Whether squeue's last answer has the job."""
-        return id in self._rows
+    def last_listed(self, id: str) -> float:
+        """Return when squeue last had the job in its answer, seconds since the epoch; 0 if it never had."""
+        return self._last_listed.get(id, 0.0)
 
     def refresh(self, ids: Collection[str], *, at_once: bool = False) -> None:
         """Ask again if that is polite by now.
@@ -212,6 +221,7 @@ class Watch:
             self.silence = silence.why if isinstance(silence, BackendError) else str(silence)
             return 1
         self._rows, self.asked, self.silence = parse_squeue(text), begin, ""
+        self._last_listed.update(dict.fromkeys(self._rows, begin))
         forgotten = [id for id in ids if id not in self._rows and id not in self._ended and id.isdecimal()]
         if not forgotten:
             return 1

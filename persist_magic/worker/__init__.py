@@ -2,5 +2,6 @@
 
 `supervisor` watches, `execution` runs. Both start with the standard library only and know `store`, `restore`, `slots` and
 `processes`; nothing of IPython until the cell asks for it, nothing of the session's side. The pickler of `capture` is
-imported once the cell has ended, for what it brings back.
+imported when the cell has ended, for what it brings back, or makes a checkpoint. `ranks` is for MPI, `running` for what the
+cell itself may ask and say.
 """

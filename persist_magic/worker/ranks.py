@@ -34,8 +34,10 @@ def launch(run: RunDirectory, blocked: Iterable[int]) -> NoReturn:
         run.job.path,
         str(run.number),
     ]
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_DFL)
+    for name in _RANK_VARIABLES:  # those of a session that is itself a rank
+        os.environ.pop(name, None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -72,17 +74,37 @@ def main(arguments: list[str]) -> int:
     run_child(job, run, job.spec(), ())
 
 
-def common_outcome(run: RunDirectory, ranks: int) -> Outcome | None:
-    """Return rank 0's outcome, unless another rank failed: then that one's, which becomes the run's."""
+def common_outcome(run: RunDirectory, ranks: int, exit_code: int | None) -> Outcome | None:
+    """Return what the ranks' outcomes amount to: rank 0's, unless another rank failed or ended without a word.
+
+    A failure becomes the run's outcome, with rank 0's values.
+
+    Parameters
+    ----------
+    exit_code : int or None
+        Of the program that started them; None if a signal ended it.
+    """
     own = run.outcome()
     if own is not None and own.outcome == "failed":
         return own
+    failed = _failed_rank(run, ranks)
+    if failed is None and own is not None and exit_code != 0:
+        silent = [str(rank) for rank in range(1, ranks) if run.of_rank(rank).outcome() is None]
+        who = f"rank {', '.join(silent)}" if silent else "a rank"
+        words = f"{who} ended badly without a word of its own (exit code {exit_code})"
+        failed = replace(own, outcome="failed", reason=words)
+    if failed is None:
+        return own
+    if own is not None:
+        failed = replace(failed, result=own.result, variables=own.variables)
+    with contextlib.suppress(OSError):  # a full disk: the verdict counts all the same
+        write_atomic(run.outcome_path, failed.to_bytes())
+    return failed
+
+
+def _failed_rank(run: RunDirectory, ranks: int) -> Outcome | None:
     for rank in range(1, ranks):
-        other = run.of_rank(rank).outcome()
-        if other is not None and other.outcome == "failed":
-            failed = replace(other, reason=f"rank {rank}: {other.reason}")
-            if own is not None:  # rank 0's values stay readable
-                failed = replace(failed, result=own.result, variables=own.variables)
-            write_atomic(run.outcome_path, failed.to_bytes())
-            return failed
-    return own
+        outcome = run.of_rank(rank).outcome()
+        if outcome is not None and outcome.outcome == "failed":
+            return replace(outcome, reason=f"rank {rank}: {outcome.reason}")
+    return None

@@ -16,11 +16,12 @@ import threading
 import time
 
 from ..errors import NotPickled, StoreError
-from ..store import JOB_DIRECTORY, RANK, RUN, TIME_LEFT, Checkpoint, JobDirectory, RunDirectory, buffers_path, write_atomic
+from ..store import JOB_DIRECTORY, RANK, RUN, TIME_LEFT, Checkpoint, JobDirectory, RunDirectory, write_atomic
 from ..walltime import format_walltime, parse_walltime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType, TracebackType
     from typing import Any
 
@@ -66,10 +67,15 @@ def time_left() -> float | None:
             )
         except (OSError, subprocess.SubprocessError):
             # as long as the scheduler is silent its last word counts, and it is asked again
-            return max(0.0, _end[1] - now) if _end is not None and _end[1] is not None else None
+            return _known_left()
         left = parse_walltime(answer.stdout)
         _end = now, None if left is None else now + left
-    return None if _end[1] is None else max(0.0, _end[1] - now)
+    return _known_left()
+
+
+def _known_left() -> float | None:
+    """The time left by the scheduler's last word."""
+    return None if _end is None or _end[1] is None else max(0.0, _end[1] - time.monotonic())
 
 
 class until_wall_time:  # noqa: N801  it reads as a verb: with until_wall_time(): …
@@ -121,7 +127,7 @@ class until_wall_time:  # noqa: N801  it reads as a verb: with until_wall_time()
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if not self._over.is_set():
             self._over.set()
-            left = time_left()
+            left = _known_left()  # not asked anew: the answer would come out of the margin
             raise WallTimeSoon(
                 f"{format_walltime(left)} of wall time left" if left is not None else "wall time is nearly over"
             )
@@ -150,30 +156,40 @@ def checkpoint(**values: Any) -> None:
     run = _present_run()
     if run is None:
         return
-    from .values import ValueFile
+    with _standard_library_first():
+        from .values import ValueFile
 
-    older = run.checkpoint()
-    number = older.number + 1 if older is not None else 1
-    path = run.checkpoint_values_path(number)
+    older, file = run.checkpoint(), run.new_checkpoint_file()
+    path = run.checkpoint_values_path(file)
     try:
-        for left in (path, buffers_path(path)):  # of an attempt that was interrupted
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(left)
-        with ValueFile(path, sys.modules["__main__"].__dict__) as file:
-            kept = {name: file.keep(name, value) for name, value in values.items()}
+        with ValueFile(path, sys.modules["__main__"].__dict__) as written:
+            kept = {name: written.keep(name, value) for name, value in values.items()}
         for name, each in kept.items():
+            if name in written.lost:
+                raise StoreError("write a checkpoint in", run.path, each.error)
             if each.payload is None:
-                if name in file.lost:
-                    raise StoreError("write a checkpoint in", run.path, each.error)
                 raise NotPickled(run.job.name, name, each.error, each.shown)
-        write_atomic(run.checkpoint_path, Checkpoint(time.time(), number, kept).to_bytes())
+        write_atomic(run.checkpoint_path, Checkpoint(time.time(), file, kept).to_bytes())
     except BaseException as error:
-        ValueFile.discard(path)
+        newest = run.checkpoint()
+        if newest is None or newest.file != file:  # an interrupt may come when the record is there
+            ValueFile.discard(path)
         if isinstance(error, OSError):
             raise StoreError("write a checkpoint in", run.path, error.strerror or str(error)) from error
         raise
     if older is not None:
-        ValueFile.discard(run.checkpoint_values_path(older.number))
+        ValueFile.discard(run.checkpoint_values_path(older.file))
+
+
+@contextlib.contextmanager
+def _standard_library_first() -> Iterator[None]:
+    """Let no ``inspect.py`` beside the notebook shadow what the pickler imports."""
+    library = os.path.dirname(os.__file__)
+    sys.path.insert(0, library)
+    try:
+        yield
+    finally:
+        sys.path.remove(library)
 
 
 def restored() -> dict[str, Any]:

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
 
 from ..errors import PersistError
-from ..processes import ALIVE, STOPPED, ProcessId, adopt_orphans, command_name, descendants, die_with_parent
+from ..processes import ALIVE, STOPPED, UNKNOWN, ProcessId, adopt_orphans, command_name, descendants, die_with_parent
 from ..records import Frozen, frozen
 from ..slots import Slots, cores
 from ..store import (
     CLUSTER,
     HEARTBEAT_SECONDS,
     JOB_DIRECTORY,
+    RANK,
     RUN,
     SCHEDULER_ID,
     CancelRequest,
@@ -52,7 +53,10 @@ EXIT_NOT_WRITTEN = 74
 STOP_RANK = signal.SIGUSR2
 """What a cancel sends to the program that started the MPI ranks, which hands it on; SIGTERM would kill them at once."""
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1)
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
+"""What a scheduler may be asked to send before the wall time is over."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, *WARNINGS)
 
 
 class Refusal(Exception):
@@ -144,6 +148,7 @@ class Supervisor:
         self.run: RunDirectory = _take_run(job)
         self.scheduler_id, self.cluster = os.environ.get(SCHEDULER_ID, ""), os.environ.get(CLUSTER, "")
         os.environ.update({JOB_DIRECTORY: job.path, RUN: str(self.run.number)})
+        os.environ.pop(RANK, None)  # a job that was submitted from a rank of another one is none
         self._terminated = self._warned = False
         self._last_beat = 0.0
         self._wakeup, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else _pipe()
@@ -181,7 +186,8 @@ class Supervisor:
         """The session writes it too; the worker's own makes sure that there is one if the session was killed in between."""
         handle = self.job.handle()
         if handle is None or handle.run < self.run.number:
-            mine = Handle(self.spec.backend, self.run.number, time.time(), id, process)
+            cluster = handle.cluster if handle is not None else ""
+            mine = Handle(self.spec.backend, self.run.number, time.time(), id, process, cluster)
             write_atomic(self.job.handle_path, mine.to_bytes(), sync=False)
 
     def _stopped_before_start(self) -> bool:
@@ -198,17 +204,26 @@ class Supervisor:
         parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         code = f"import sys; sys.path.append({parent!r}); from persist_magic.__main__ import main; sys.exit(main())"
         words = [sys.executable, "-c", code, "--root", os.path.dirname(self.job.path), "wait", *names]
-        waiter = subprocess.Popen(words, stdin=subprocess.DEVNULL)
-        while waiter.poll() is None:
-            if self._stopped_before_start():
-                waiter.terminate()
-                waiter.wait()
+        import subprocess  # slow to import, and few jobs wait for others
+
+        for pause in (1.0, 10.0, 60.0, 0.0):
+            waiter = subprocess.Popen(words, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)  # noqa: PLW1509  one thread
+            while waiter.poll() is None:
+                if self._stopped_before_start():
+                    waiter.terminate()
+                    waiter.wait()
+                    return False
+                self._sleep(POLL_SECONDS)
+            if waiter.returncode == 0:
+                return True
+            if waiter.returncode == 1:  # the exit code of a job that failed or was cancelled
+                why = f"not started: of {', '.join(names)}, after which it was to run, not all are done"
+                self._write_end(Ended(time.time(), "cancelled", why, None, None, 0.0, 0, ""))
                 return False
-            self._sleep(POLL_SECONDS)
-        if waiter.returncode != 0:
-            words_ = f"not started: of {', '.join(names)}, after which it was to run, not all are done"
-            self._write_end(Ended(time.time(), "cancelled", words_, None, None, 0.0, 0, ""))
-        return waiter.returncode == 0
+            self._sleep(pause)  # it could not find out; perhaps it can later
+        why = f"not started: what became of {', '.join(names)} could not be found out: {self.job.launch_words()}"
+        self._write_end(Ended(time.time(), "failed", why, None, None, 0.0, 0, ""))
+        return False
 
     def _wait_for_slot(self, slots: Slots, ticket: str, limit: int) -> bool:
         while not slots.try_start(ticket, self.me, limit):
@@ -253,14 +268,15 @@ class Supervisor:
         adopt_orphans()
         end = self._watch(child)
         left = self._end_descendants()
-        outcome = self._outcome()
+        outcome = self._outcome(end)
         self._sleep(0)  # a signal that came together with the child's end
         cancel = self.job.cancel_request()
         word, reason, note = verdict(end, outcome, cancel, self._terminated)
         if self.spec.ranks and outcome is None and word == "failed" and (words := self.job.launch_words()):
             reason = f"its MPI processes ended before the cell came to its end: {words}"
         # why a scheduler ended the run, and whether it runs again, the scheduler knows
-        by_scheduler = self._terminated or end.signal == signal.SIGKILL
+        lost_ranks = self.spec.ranks > 0 and outcome is None  # perhaps with their node
+        by_scheduler = self._terminated or end.signal == signal.SIGKILL or lost_ranks
         final = not self.scheduler_id or cancel is not None or not by_scheduler
         if left and word == "done":
             note = "; ".join(filter(None, (note, f"the cell had left processes behind, they were ended: {left}")))
@@ -268,13 +284,13 @@ class Supervisor:
         self._write_end(ended)
         return 0 if word == "done" else 1
 
-    def _outcome(self) -> Outcome | None:
+    def _outcome(self, end: ChildEnd) -> Outcome | None:
         """The cell's own word; of MPI ranks that of one that failed, else rank 0's."""
         try:
             if self.spec.ranks:
                 from .ranks import common_outcome
 
-                return common_outcome(self.run, self.spec.ranks)
+                return common_outcome(self.run, self.spec.ranks, end.exit_code)
             return self.run.outcome()
         except PersistError as error:
             print(f"persist_magic: {error}", file=sys.stderr, flush=True)
@@ -295,7 +311,9 @@ class Supervisor:
             cancel = self.job.cancel_request()
             if kill_at is None and (cancel is not None or self._terminated):
                 self._interrupt_child(child)
-                kill_at = time.monotonic() + GRACE_SECONDS
+                # a scheduler that ends a job has a grace of its own, often a longer one, and kills by itself
+                grace = GRACE_SECONDS if cancel is not None or not self.scheduler_id else math.inf
+                kill_at = time.monotonic() + grace
             if kill_at is not None and (time.monotonic() > kill_at or (cancel is not None and cancel.force)):
                 self._signal_descendants(signal.SIGKILL)
                 kill_at = time.monotonic() + POLL_SECONDS
@@ -363,7 +381,7 @@ class Supervisor:
             with contextlib.suppress(BlockingIOError):
                 numbers = os.read(self._wakeup, 1024)
                 self._terminated |= any(number in numbers for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
-                self._warned |= signal.SIGUSR1 in numbers
+                self._warned |= any(number in numbers for number in WARNINGS)
 
     def _beat(self) -> None:
         if time.monotonic() - self._last_beat < HEARTBEAT_SECONDS:
@@ -397,6 +415,15 @@ def _pipe() -> tuple[int, int]:
     return ends
 
 
+def _require_elsewhere_dead(job: JobDirectory, run: RunDirectory, started: Started | None) -> None:
+    """Raise Refusal if a run lives on another host, by its heartbeat; not if a scheduler has requeued that very job."""
+    if started is None or run.ended() is not None or started.supervisor.state() != UNKNOWN:
+        return
+    requeued = started.scheduler_id != "" and started.scheduler_id == os.environ.get(SCHEDULER_ID)
+    if not requeued and time.time() - (run.heartbeat() or 0.0) < 6 * HEARTBEAT_SECONDS:
+        raise Refusal(f"run {run.number} of {job.name} is running on {started.supervisor.host}")
+
+
 def _take_run(job: JobDirectory) -> RunDirectory:
     """The run that was asked for, or the next one if that has been run: a requeue, or job.sh by hand."""
     run = job.current_run()
@@ -412,8 +439,14 @@ def _take_run(job: JobDirectory) -> RunDirectory:
             process is not None and process.state() in (ALIVE, STOPPED) for process in (started.supervisor, started.child)
         ):
             raise Refusal(f"run {run.number} of {job.name} is running")
+    _require_elsewhere_dead(job, run, started)
     ended, cancel = run.ended(), job.cancel_request()
-    if cancel is not None and (ended is None or cancel.time <= ended.time):
+    scheduler_id = os.environ.get(SCHEDULER_ID, "")
+    again = started is not None and scheduler_id != "" and scheduler_id == started.scheduler_id
+    if again and ended is not None and ended.outcome == "cancelled":
+        raise Refusal(f"{job.name} was cancelled and does not run again, although {scheduler_id} was requeued")
+    last = ended.time if ended is not None else max(run.heartbeat() or 0.0, started.time if started is not None else 0.0)
+    if cancel is not None and cancel.time <= last:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(job.cancel_path)  # it was the ended run's; a later one is for the run that begins now
     return job.create_run(run.number + 1, None)

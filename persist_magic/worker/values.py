@@ -1,7 +1,7 @@
 """What a job brings back: result, variables, exception and checkpoints, each value readable without the others.
 
 Owns the file of values, in which each value is a payload of its own behind one file of large buffers, and the question
-which captured values the cell changed in place. Imported when the cell has ended.
+which captured values the cell changed in place. Imported when the cell has ended or makes a checkpoint.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from persist_magic.backends.slurm import _checked, _value, directives, parse_scontrol
 from persist_magic.backends.slurm_answers import (
-    COMPLETED_SECONDS,
+    FILES_SECONDS,
     RECORD_SECONDS,
     REQUEUE_SECONDS,
     Row,
@@ -121,7 +121,7 @@ def test_any_other_word_proves_nothing(state: str) -> None:
 @pytest.mark.parametrize(
     ("state", "patience"),
     [
-        ("COMPLETED", COMPLETED_SECONDS),
+        ("COMPLETED", FILES_SECONDS),
         ("TIMEOUT", RECORD_SECONDS),
         ("NODE_FAIL", REQUEUE_SECONDS),
         ("PREEMPTED", REQUEUE_SECONDS),
@@ -135,6 +135,16 @@ def test_an_end_counts_only_after_a_while(state: str, patience: float) -> None:
 def test_a_run_that_wrote_its_end_is_waited_for_only_if_it_may_run_again() -> None:
     assert told(row("TIMEOUT", age=1), interrupted=True)[0] is Word.GONE
     assert told(row("PREEMPTED", age=1), interrupted=True)[0] is Word.ALIVE
+
+
+def test_a_worker_that_is_gone_from_this_host_is_not_waited_for() -> None:
+    def said(gone_here: bool) -> Word:
+        each = row("FAILED", age=RECORD_SECONDS + 1)
+        return observation(
+            each, name="train", now=NOW, asked=NOW, first_seen=NOW, interrupted=False, gone_here=gone_here
+        ).word
+
+    assert (said(False), said(True)) == (Word.ALIVE, Word.GONE)
 
 
 @pytest.mark.parametrize(
@@ -244,9 +254,11 @@ def test_a_jobs_own_variables_are_not_handed_on() -> None:
     site = {"SLURM_CONF": "/etc/slurm.conf", "SBATCH_ACCOUNT": "physics", "PATH": "/bin", "OMPI_MCA_btl": "self"}
     job = {"SLURM_JOB_ID": "1", "SLURM_MEM_PER_NODE": "5", "SBATCH_MEM_BIND": "x", "PMIX_RANK": "0", "SQUEUE_FORMAT": "%i"}
     fixed = {"SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0"}
-    assert clean_environment({**site, **job}) == {**site, **fixed}
+    assert clean_environment({**site, **job}, "squeue") == {**site, **fixed}
+    assert clean_environment({**site, **job}, "sbatch") == site
     outside = {"SLURM_CPU_BIND": "none", "SLURM_TIME_FORMAT": "relative"}
-    assert clean_environment({**site, **outside}) == {**site, "SLURM_CPU_BIND": "none", **fixed}
+    assert clean_environment({**site, **outside}, "sbatch") == {**site, **outside}
+    assert clean_environment({**site, **outside}, "sacct") == {**site, "SLURM_CPU_BIND": "none", **fixed}
 
 
 def test_what_scontrol_shows() -> None:

@@ -64,7 +64,7 @@ def test_settings(cluster: Cluster, shell: Shell) -> None:
     shell.said()
     shell.run("%config SlurmBackend.options = '-t \"7'")
     assert shell.refused("%%persist other --slurm\n1").startswith(
-        "BackendError: backend slurm: %config SlurmBackend.options: No closing quotation"
+        "BackendError: backend slurm: No closing quotation in the options"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from persist_magic.backends import slurm_programs
 from persist_magic.errors import BackendError, JobCancelled, JobFailed, JobLives, PredecessorFailed, Unconfirmed
 from persist_magic.job import Job, jobs, load, persist, statuses
 from persist_magic.status import JobState, Status
+from persist_magic.store import write_atomic
 
 from ..cluster.cluster import Cluster
 from ..conftest import alive, environment, wait_until
@@ -113,6 +115,45 @@ def test_what_sbatch_would_misunderstand_or_refuses_leaves_nothing(slurm: SlurmS
     with pytest.raises(BackendError, match=why):
         slurm.persist("bad", "1", *words)
     assert jobs(slurm.root) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("#SBATCH --array=0-9", "--array cannot be used here: a cell is one job"),
+        ("#SBATCH --comment=mine", "write it after --"),
+        ("#SBATCH -t '5", "No closing quotation in the options"),
+    ],
+)
+def test_directives_of_a_cell_are_looked_at_too(slurm: SlurmSession, line: str, why: str) -> None:
+    with pytest.raises(BackendError, match=why):
+        slurm.persist("bad", f"{line}\n1")
+    assert jobs(slurm.root) == []
+
+
+def test_an_sbatch_that_heard_nothing_from_slurm_is_no_refusal(
+    slurm: SlurmSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation"
+    shim(tmp_path / "bin", monkeypatch, "sbatch", f"$REAL \"$@\" >/dev/null\necho '{words}' >&2\nexit 1")
+    assert slurm.persist("unheard", "'taken'").fetch(60) == "taken"
+
+
+def test_a_cluster_that_is_not_the_jobs_proves_nothing(slurm: SlurmSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same files seen from another cluster, whose squeue does not list the job."""
+    job = slurm.persist("elsewhere", "1", "--hold")
+    submitted = job.directory.run(1).submitted()
+    assert submitted is not None
+    moved = dataclasses.replace(submitted, settings={**submitted.settings, "cluster": "other"}, time=submitted.time - 3600)
+    write_atomic(job.directory.run(1).submitted_path, moved.to_bytes())
+    handle = job.directory.handle()
+    assert handle is not None
+    write_atomic(job.directory.handle_path, dataclasses.replace(handle, id="99999", time=handle.time - 3600).to_bytes())
+    status = wait_until(lambda: (s := job.status()).note and s, "Slurm's word")
+    assert (status.state, status.note) == (JobState.QUEUED, "it belongs to cluster other, which cannot be asked from here")
+    write_atomic(job.directory.handle_path, handle.to_bytes())
+    job.cancel()
+    assert job.wait(60).state is JobState.CANCELLED
 
 
 def test_a_replacement_that_is_refused_leaves_the_older_job(slurm: SlurmSession) -> None:

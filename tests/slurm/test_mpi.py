@@ -73,6 +73,22 @@ def test_a_rank_that_fails_ends_all_and_is_named(place: Place) -> None:
         job.fetch(90)
 
 
+def test_a_rank_that_dies_without_a_word_is_a_failure_though_rank_0_is_done(place: Place) -> None:
+    cell = """
+from mpi4py import MPI
+import os, time
+if MPI.COMM_WORLD.rank == 1:
+    while not os.path.exists(os.path.join(os.environ["PERSIST_JOB_DIRECTORY"], "run-1", "outcome.json")):
+        time.sleep(0.01)
+    os._exit(3)
+kept = "rank 0's"
+"""
+    job = place.persist("silent", cell, 2)
+    with pytest.raises(JobFailed, match="rank 1 ended badly without a word of its own"):
+        job.fetch(90)
+    assert job.variables["kept"] == "rank 0's"
+
+
 def test_a_cancel_lets_every_rank_run_its_finally(place: Place) -> None:
     cell = "import time\ntry:\n    print('begun')\n    time.sleep(1000)\nfinally:\n    print('tidied')"
     job = place.persist("long", cell, 2)

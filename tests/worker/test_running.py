@@ -56,7 +56,26 @@ def test_only_the_newest_checkpoint_is_kept(session: Session) -> None:
     cell = "import persist_magic\nfor step in range(5):\n    persist_magic.checkpoint(step=step)\npersist_magic.restored()"
     job = session.persist("many", cell)
     assert job.fetch(60) == {"step": 4}
-    assert files_of_checkpoints(job) == ["checkpoint-5.pkl", "checkpoint.json"]
+    assert len(files_of_checkpoints(job)) == 2
+
+
+def test_a_checkpoint_that_is_interrupted_at_its_last_step_is_there(session: Session) -> None:
+    cell = """
+import persist_magic
+from persist_magic.worker import running
+persist_magic.checkpoint(step=1)
+real = running.write_atomic
+def interrupted(*words):
+    real(*words)
+    raise KeyboardInterrupt
+running.write_atomic = interrupted
+try:
+    persist_magic.checkpoint(step=2)
+except KeyboardInterrupt:
+    seen = True
+(seen, persist_magic.restored())
+"""
+    assert session.persist("interrupted", cell).fetch(60) == (True, {"step": 2})
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(session: Session) -> None:
@@ -65,13 +84,13 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(session: Sess
     with pytest.raises(JobFailed, match=r"NotPickled: bad of job bad could not be kept: .*socket"):
         job.fetch(60)
     assert job.checkpoint() == {"step": 1}
-    assert files_of_checkpoints(job) == ["checkpoint-1.pkl", "checkpoint.json"]
+    assert len(files_of_checkpoints(job)) == 2
 
 
 def test_a_checkpoint_of_which_the_file_was_cut_off_is_told(session: Session) -> None:
     job = session.persist("cut", "import persist_magic\npersist_magic.checkpoint(step=1)")
     job.wait(60)
-    path = job.path / "run-1" / "checkpoint-1.pkl"
+    (path,) = (job.path / "run-1").glob("checkpoint-*.pkl")
     path.write_bytes(path.read_bytes()[:-3])
     with pytest.raises(persist_magic.PersistError, match="step of cut is damaged"):
         job.checkpoint()
