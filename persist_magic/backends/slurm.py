@@ -180,7 +180,7 @@ class SlurmBackend(Configurable):
         if words := _split(self.options):
             head.append(f"#SBATCH {shlex.join(words)}")
         for line in directives(spec.code):
-            words = _checked(_split(line.partition(" ")[2]))
+            words = _checked(_split(line.removeprefix("#SBATCH")))
             if _value(words, "--comment"):
                 raise BackendError(self.name, "--comment stands in an #SBATCH line of the cell; write it after --")
             head.append(line)
@@ -266,6 +266,8 @@ class SlurmBackend(Configurable):
             return self._unlisted(query, id, watch, submitted)
         if not id:
             _keep_handle(query.job, Handle(self.name, query.run.number, time.time(), row.id, None, cluster))
+        # the log of a script that ended before its worker stood: then there is no other file to wait for
+        words = launch_words(query.job) if query.started is None and not is_live(row) else ""
         said = observation(
             row,
             name=query.job.name,
@@ -273,9 +275,9 @@ class SlurmBackend(Configurable):
             asked=watch.asked,
             first_seen=watch.first_seen(row) if not is_live(row) else time.time(),
             interrupted=query.evidence.ended is not None,
-            gone_here=query.started is not None and observe(query).word is Word.GONE,
+            files_seen=bool(words) or (query.started is not None and observe(query).word is Word.GONE),
         )
-        if said.word is Word.GONE and said.state is None and query.started is None and (words := launch_words(query.job)):
+        if said.word is Word.GONE and said.state is None and words:
             said = Observation(Word.GONE, words, source=said.source, time=said.time)
         if watch.silence and said.word in (Word.QUEUED, Word.ALIVE):
             note = "; ".join(filter(None, (said.note, watch.silence)))

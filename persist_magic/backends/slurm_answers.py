@@ -222,7 +222,7 @@ def is_live(row: Row) -> bool:
 
 
 def observation(
-    row: Row, *, name: str, now: float, asked: float, first_seen: float, interrupted: bool, gone_here: bool = False
+    row: Row, *, name: str, now: float, asked: float, first_seen: float, interrupted: bool, files_seen: bool = False
 ) -> Observation:
     """Return what a row proves of a run.
 
@@ -234,8 +234,8 @@ def observation(
         The present; when Slurm said so; when it first said that the job has ended. Seconds since the epoch.
     interrupted : bool
         Whether the run's own record says that a signal from outside ended it.
-    gone_here : bool
-        Whether its worker ran on this host and is gone, so that its files would be seen here at once.
+    files_seen : bool
+        Whether what it wrote would be seen by now, for example because its worker ran on this host.
     """
     if row.state in _LIVE:
         word, words = _LIVE[row.state]
@@ -248,7 +248,7 @@ def observation(
         return Observation(Word.UNKNOWN, f"Slurm says {row.state}, which is not known here", source=row.source, time=asked)
     state, words, patience = _ENDED[row.state]
     may_come_back = patience == REQUEUE_SECONDS
-    if gone_here:
+    if files_seen:
         patience = min(patience, REQUEUE_SECONDS if may_come_back else RECORD_SECONDS)
     since = row.end if row.end is not None and row.end <= now else first_seen
     if now - since < patience and (may_come_back or not interrupted):

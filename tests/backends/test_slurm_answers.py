@@ -138,11 +138,9 @@ def test_a_run_that_wrote_its_end_is_waited_for_only_if_it_may_run_again() -> No
 
 
 def test_a_worker_that_is_gone_from_this_host_is_not_waited_for() -> None:
-    def said(gone_here: bool) -> Word:
+    def said(here: bool) -> Word:
         each = row("FAILED", age=RECORD_SECONDS + 1)
-        return observation(
-            each, name="train", now=NOW, asked=NOW, first_seen=NOW, interrupted=False, gone_here=gone_here
-        ).word
+        return observation(each, name="train", now=NOW, asked=NOW, first_seen=NOW, interrupted=False, files_seen=here).word
 
     assert (said(False), said(True)) == (Word.ALIVE, Word.GONE)
 

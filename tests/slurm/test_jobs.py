@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -273,6 +274,13 @@ def test_kill_9_is_a_failure_with_its_reason(slurm: SlurmSession, who: str, reas
     assert status.state is JobState.FAILED
     assert reason in status.reason
     wait_until(lambda: not alive(record.child.pid), "the end of the cell's process")
+
+
+def test_an_interpreter_that_is_not_there_is_told(slurm: SlurmSession) -> None:
+    job = slurm.persist("nowhere", "1", python="/nowhere/python")
+    status = job.wait(120)
+    assert status.state is JobState.FAILED
+    assert re.search(r"ended before the cell could start: .*/nowhere/python.*not found", status.reason)
 
 
 def test_time_limits(slurm: SlurmSession, cluster: Cluster) -> None:
