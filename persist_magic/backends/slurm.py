@@ -7,6 +7,7 @@ The programs are run by `slurm_programs`, their words explained by `slurm_answer
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import shlex
@@ -248,13 +249,16 @@ class SlurmBackend(Configurable):
                 waiting.setdefault(cluster, []).append((index, id))
         for cluster, asked in waiting.items():
             watch = self._watch(cluster)
+            known = watch.asked if watch.asked is not None and not watch.silence else math.inf
+            if any(_last_sign(queries[index]) > known for index, _ in asked):
+                watch.expect_change()  # a run has ended, or fallen silent, since Slurm was asked
             watch.refresh([id for _, id in asked if id])
             for index, id in asked:
                 found[index] = self._observe(queries[index], id, cluster, watch)
         return [each for each in found if each is not None]
 
     def _observe(self, query: Query, id: str, cluster: str, watch: Watch) -> Observation:
-        if watch.asked is None:
+        if watch.asked is None or watch.asked < _last_sign(query):  # what Slurm said is older than what the files say
             return Observation(Word.UNKNOWN, watch.silence)
         submitted = query.handle.time if query.handle is not None else query.evidence.submitted
         row = watch.row(id) if id else watch.marked(query.spec.token, query.run.number)
@@ -385,6 +389,12 @@ class _SlurmLaunch(Launch):
             raise Unconfirmed("slurm", directory.name, why)
         cluster = str(self._settings["clusters"])
         return _keep_handle(directory, Handle("slurm", run.number, time.time(), row.id, None, cluster))
+
+
+def _last_sign(query: Query) -> float:
+    """When the run's files last said something, seconds since the epoch; 0 if it has not started."""
+    e = query.evidence
+    return max(e.started.time if e.started else 0.0, e.ended.time if e.ended else 0.0, min(e.heartbeat or 0.0, e.now))
 
 
 def _keep_handle(directory: JobDirectory, handle: Handle) -> Handle:

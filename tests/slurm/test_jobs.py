@@ -276,6 +276,23 @@ def test_kill_9_is_a_failure_with_its_reason(slurm: SlurmSession, who: str, reas
     wait_until(lambda: not alive(record.child.pid), "the end of the cell's process")
 
 
+def test_what_slurm_said_before_a_run_began_says_nothing_of_its_end(
+    slurm: SlurmSession, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last answer of squeue, PENDING, is older than the run; it must not make the dead run one that waits."""
+    monkeypatch.setattr(slurm_programs, "POLITE_SECONDS", 1000.0)
+    job = slurm.persist("outdated", FOREVER, "--hold")
+    wait_until(lambda: job.status().reason.startswith("held by its user"), "Slurm's word")
+    cluster.run("scontrol", "release", job.info()["id"])
+    printed(job, "begun")
+    os.kill(started(job).supervisor.pid, signal.SIGKILL)
+    said = set()
+    while not (status := job.status()).state.ended:
+        said.add(status.state)
+    assert status.state is JobState.FAILED
+    assert said == {JobState.RUNNING}
+
+
 def test_an_interpreter_that_is_not_there_is_told(slurm: SlurmSession) -> None:
     job = slurm.persist("nowhere", "1", python="/nowhere/python")
     status = job.wait(120)
