@@ -42,7 +42,7 @@ def cluster(main_cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """The cluster with accounting; what a test leaves in its queue is removed."""
     on(main_cluster, monkeypatch)
     yield main_cluster
-    main_cluster.run("scancel", "--user=root")
+    main_cluster.run("scancel", "--me")
 
 
 def on(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:

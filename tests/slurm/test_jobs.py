@@ -544,7 +544,7 @@ def test_three_hundred_jobs_are_watched_by_one_squeue_an_interval(
     assert rounds > 3
     assert all(isinstance(each, Status) and each.reason.startswith("held by its user") for each in found)
     assert asked in (["squeue"] * 2, ["squeue"] * 3)
-    cluster.run("scancel", "--user=root")
+    cluster.run("scancel", "--me")
     backends.get_backend("slurm")._watches.clear()  # type: ignore[attr-defined]
     wait_until(
         lambda: {each.state for each in statuses(made) if isinstance(each, Status)} == {JobState.CANCELLED}, "the ends"
