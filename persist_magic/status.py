@@ -101,11 +101,8 @@ class Status(Frozen):
     def describe(self, now: float) -> str:
         """Return one line, for example "running, seen 4 s ago"."""
         text = self.state.value
-        age = max(0.0, now - self.seen)
-        if age >= FRESH_SECONDS and self.state in (JobState.QUEUED, JobState.RUNNING):
-            text += f" when last seen {duration(age)} ago"
-        elif self.state is JobState.RUNNING and not self.reason:
-            text += f", seen {duration(age)} ago"
+        if words := seen_words(self.state, self.reason, now - self.seen):
+            text += f" {words}" if words.startswith("when") else f", {words}"
         if self.reason:
             text += f": {self.reason}"
         return f"{text}; {self.note}" if self.note else text
@@ -139,6 +136,19 @@ class Evidence(Frozen):
     cancel: CancelRequest | None = None
     observed: Observed | None = None
     observation: Observation | None = None
+
+
+def seen_words(state: JobState, reason: str, age: float) -> str:
+    """Return how old the word on a live job is: "seen 4 s ago", "when last seen 12 min ago"; "" where that need not be said.
+
+    Parameters
+    ----------
+    age : float
+        Seconds.
+    """
+    if age >= FRESH_SECONDS and state in (JobState.QUEUED, JobState.RUNNING):
+        return f"when last seen {duration(age)} ago"
+    return f"seen {duration(max(0.0, age))} ago" if state is JobState.RUNNING and not reason else ""
 
 
 def duration(seconds: float) -> str:

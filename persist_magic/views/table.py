@@ -14,7 +14,7 @@ from typing import Any
 from ..capture.explain import size
 from ..errors import PersistError
 from ..job import Job, Submission, statuses
-from ..status import Status, duration
+from ..status import JobState, Status, duration, seen_words
 from ..store import CapturedName, LocalModule
 
 LARGE = 100_000_000
@@ -87,9 +87,8 @@ def table(of: Iterable[Row]) -> str:
     now = time.time()
     lines = [("name", "state", "backend", "id", "elapsed", "submitted", "remarks")]
     for row in of:
-        remark = "; ".join(filter(None, (row.reason, row.note)))
-        if row.state == "running" and row.seen is not None and not row.reason:
-            remark = "; ".join(filter(None, (f"seen {duration(now - row.seen)} ago", row.note)))
+        seen = "" if row.seen is None else seen_words(JobState(row.state), row.reason, now - row.seen)
+        remark = "; ".join(filter(None, (seen, row.reason, row.note)))
         lines.append(
             (
                 row.name,

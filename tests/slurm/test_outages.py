@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from persist_magic.errors import BackendError
 from persist_magic.job import jobs
 from persist_magic.status import JobState
+from persist_magic.views.table import rows, table
 
 from ..cluster.cluster import Cluster
 from ..conftest import Session, wait_until
@@ -37,6 +39,8 @@ def test_the_controller_is_stopped_with_jobs_queued_and_running(slurm: SlurmSess
             lambda: (t := queued.status().describe(time.time() + 60)) and "when last seen" in t and t, "the age"
         )
         assert running.status().state is JobState.RUNNING
+        shown = wait_until(lambda: "last seen" in (t := table(rows([queued]))) and t, "the age in the table")
+        assert re.search(r"when last seen \d+ s ago; held by its user; .*squeue", shown)
         with pytest.raises(BackendError, match=r"job new was not taken: sbatch: |may have taken job new"):
             slurm.persist("new", "1")
         Path(f"{marker}-2").touch()
