@@ -252,13 +252,7 @@ def submit(
             captured = capture(name, source, namespace, selection, work.session_path, work.buffers_path, call)
             if snapshot:
                 captured = _with_snapshot(captured, work.modules_path)
-            spec = dataclasses.replace(
-                _spec(name, token, source, backend, captured, snapshot, environment),
-                ranks=mpi,
-                mpi_options=tuple(mpi_options),
-            )
-            if python:
-                spec = dataclasses.replace(spec, executable=os.path.abspath(python) if os.sep in python else python)
+            spec = _spec(name, token, source, backend, captured, snapshot, environment, mpi, mpi_options, python)
             write_new(work.spec_path, spec.to_bytes())
             write_new(work.cell_path, _cell_text(name, source, backend, options).encode("utf-8", "surrogateescape"))
             write_new(work.script_path, runner.script(final, spec).encode("utf-8", "surrogateescape"), mode=0o700)
@@ -324,7 +318,16 @@ def _with_snapshot(captured: Capture, folder: str) -> Capture:
 
 
 def _spec(
-    name: str, token: str, source: Source, backend: str, captured: Capture, snapshot: bool, environment: Sequence[str]
+    name: str,
+    token: str,
+    source: Source,
+    backend: str,
+    captured: Capture,
+    snapshot: bool,
+    environment: Sequence[str],
+    mpi: int,
+    mpi_options: Sequence[str],
+    python: str,
 ) -> JobSpec:
     from .capture.environment import record
     from .capture.modules import with_roots
@@ -342,7 +345,7 @@ def _spec(
         payload=captured.payload,
         fingerprint=captured.fingerprint,
         python=world.python,
-        executable=world.executable,
+        executable=(os.path.abspath(python) if os.sep in python else python) or world.executable,
         dill=world.dill,
         cwd=world.cwd,
         sys_path=with_roots(world.sys_path, world.cwd, captured.modules),
@@ -354,6 +357,8 @@ def _spec(
         modules=captured.modules,
         snapshot=snapshot,
         warnings=captured.warnings,
+        ranks=mpi,
+        mpi_options=tuple(mpi_options),
     )
 
 

@@ -219,11 +219,16 @@ def _live_note(e: Evidence, observation: Observation) -> str:
     return "; ".join(filter(None, ("cancel asked for" if asked else "", observation.note)))
 
 
+def _queued_again(e: Evidence, observation: Observation) -> Status:
+    """The run is over, and the scheduler has queued the job for the next one."""
+    reason = "; ".join(filter(None, ("to run again", observation.reason)))
+    return _said(e, observation, JobState.QUEUED, reason, _live_note(e, observation))
+
+
 def _interrupted(e: Evidence, ended: Ended, observation: Observation) -> Status:
     """A scheduler's signal ended the run."""
     if observation.word is Word.QUEUED:
-        reason = "; ".join(filter(None, ("to run again", observation.reason)))
-        return _said(e, observation, JobState.QUEUED, reason, _live_note(e, observation))
+        return _queued_again(e, observation)
     if observation.word is Word.GONE:
         if observation.state is None or ended.outcome == "done":  # the cell made use of its grace and came to its end
             return _by_record(e, ended)
@@ -282,8 +287,7 @@ def _started(e: Evidence, started: Started, observation: Observation) -> Status:
     if observation.word is Word.ALIVE:
         return _said(e, observation, JobState.RUNNING, "", note)
     if observation.word is Word.QUEUED:
-        reason = "; ".join(filter(None, ("to run again", observation.reason)))
-        return _said(e, observation, JobState.QUEUED, reason, note)
+        return _queued_again(e, observation)
     fresh = heartbeat_is_fresh(e)
     if not fresh and e.outcome is not None:
         return _by_outcome(e, e.outcome, "its supervisor's final record is missing")

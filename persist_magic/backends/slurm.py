@@ -37,10 +37,11 @@ from .base import Launch, Predecessor, Query
 from .local import launch_words, observe
 from .script import script
 from .slurm_answers import FILES_SECONDS, comment, is_live, observation
-from .slurm_programs import Program, Refused, Silent, Watch, run
+from .slurm_programs import Program, Refused, Silent, Watch, on_cluster, run
 
 LOST_SECONDS = 300.0
 """How long a submission that nobody confirmed may still turn up in the queue."""
+
 # sbatch(1) of Slurm 22.05 to 24.11: the options that take no word after them, and those that would make it do something else
 # than submit one script and return.
 _FLAGS = frozenset(
@@ -84,7 +85,6 @@ _REFUSED = {
     "-V": "sbatch --version in a shell tells",
     "--test-only": "nothing would be submitted",
 }
-_ABBREVIATIONS = ("--wr", "--wai", "--ar", "--hel", "--usa", "--ver", "--te")
 _SUBMIT_OPTION = re.compile(r"#SBATCH\s")
 
 
@@ -102,7 +102,7 @@ def _checked(options: Sequence[str]) -> list[str]:
             takes = False
             continue
         word = option.partition("=")[0] if option.startswith("--") else option[:2]
-        if word in _REFUSED or word.startswith(_ABBREVIATIONS):
+        if any(each.startswith(word) for each in _REFUSED):  # sbatch takes abbreviations
             why = _REFUSED.get(word) or "write options of sbatch in full"
             raise BackendError("slurm", f"{word} cannot be used here: {why}")
         takes = word not in _FLAGS and (option == word)
@@ -220,7 +220,8 @@ class SlurmBackend(Configurable):
             of_user = _value(options, "--dependency", "-d")
             dependency = ",".join(filter(None, (of_user, f"afterok:{':'.join(settings['dependency'])}")))
             words += [f"--dependency={dependency}", "--kill-on-invalid-dep=yes"]
-        return _SlurmLaunch(Program(words), settings, self._watch(str(settings["clusters"])), self.timeout)
+        sbatch, watch = Program(words), self._watch(str(settings["clusters"]))
+        return _SlurmLaunch(sbatch, {**settings, "cluster": watch.name()}, watch, self.timeout)
 
     # ---- asking
 
@@ -323,9 +324,8 @@ class SlurmBackend(Configurable):
             id = row.id
         runs = query.started is not None and query.evidence.ended is None and heartbeat_is_fresh(query.evidence)
         how = ["--batch", "--signal=TERM"] if runs and not force else []
-        where = [f"--clusters={cluster}"] if cluster else []
         try:
-            run(["scancel", *how, *where, id])
+            run(["scancel", *how, *on_cluster(cluster), id])
             self._watch(cluster).expect_change()
         except Refused as refusal:
             watch = self._watch(cluster)
@@ -342,9 +342,8 @@ class SlurmBackend(Configurable):
         id, cluster = self._place(query)
         if not id:
             return {}
-        where = [f"--clusters={cluster}"] if cluster else []
         try:
-            text = run(["scontrol", "-o", "show", "job", id, *where])
+            text = run(["scontrol", "-o", "show", "job", id, *on_cluster(cluster)])
         except (Silent, BackendError):
             return {}
         return parse_scontrol(text)
@@ -357,7 +356,7 @@ class _SlurmLaunch(Launch):
         self._sbatch, self._settings, self._watch, self._timeout = sbatch, settings, watch, timeout
 
     def reserve(self) -> dict[str, Any]:
-        return {**self._settings, "cluster": self._watch.name()}
+        return dict(self._settings)
 
     def abandon(self) -> None:
         self._sbatch.end()

@@ -127,6 +127,11 @@ def run(words: Sequence[str], seconds: float = ASK_SECONDS) -> str:
     return Program(words).answer(b"", seconds)
 
 
+def on_cluster(cluster: str) -> list[str]:
+    """Return the option that names a cluster; none for "", the one that SLURM_CONF names."""
+    return [f"--clusters={cluster}"] if cluster else []
+
+
 def _error_words(stderr: bytes) -> str:
     """What a program says on stderr, in one line without its own name."""
     lines = [
@@ -154,7 +159,7 @@ class Watch:
     """
 
     def __init__(self, cluster: str) -> None:
-        self._where = [f"--clusters={cluster}"] if cluster else []
+        self._where = on_cluster(cluster)
         self.asked: float | None = None
         self.silence = ""
         self._rows: dict[str, Row] = {}

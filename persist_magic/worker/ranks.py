@@ -34,7 +34,7 @@ def launch(run: RunDirectory, blocked: Iterable[int]) -> NoReturn:
         run.job.path,
         str(run.number),
     ]
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2):
+    for number in blocked:
         signal.signal(number, signal.SIG_DFL)
     for name in _RANK_VARIABLES:  # those of a session that is itself a rank
         os.environ.pop(name, None)

@@ -208,6 +208,7 @@ def test_a_submission_is_found_by_its_comment(token: object, run: int, of_user: 
         ["-pgpu", "-t5", "--nodelist", "n1"],
         ["--exclusive=user", "--hold"],
         ["--nice", "--comment", "words of mine"],
+        ["--verbose", "--wait-all-nodes=1"],
     ],
 )
 def test_options_go_to_sbatch_as_they_are(words: list[str]) -> None:

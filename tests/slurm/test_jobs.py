@@ -26,6 +26,9 @@ from ..conftest import alive, environment, wait_until
 from .conftest import SlurmSession, printed, shim, started
 
 WAIT_FOR = "import os, time\nwhile not os.path.exists({path!r}): time.sleep(0.01)\n"
+# A requeued job waits for two minutes until its old credential is void (slurm.conf(5), AuthInfo cred_expire). It may start
+# sooner, but not in the second in which its node revoked that: then the node takes the new one for the old, and the job fails.
+SOON = "starttime=now+2"
 FOREVER = "import time\nprint('begun')\nwhile True: time.sleep(0.05)\n"
 
 
@@ -358,9 +361,7 @@ while not os.path.exists({str(marker)!r}): time.sleep(0.05)
     assert queued.reason.startswith("to run again")
     assert urgent.fetch(90) == "first"
     id = job.info()["id"]
-    wait_until(
-        lambda: cluster.run("scontrol", "update", f"jobid={id}", "starttime=now", check=False) is not None, "an update"
-    )
+    wait_until(lambda: cluster.run("scontrol", "update", f"jobid={id}", SOON, check=False) is not None, "an update")
     wait_until(lambda: job.status().run == 2 and state(job) is JobState.RUNNING, "the second run", 150)
     marker.touch()
     assert job.fetch(60) == (id, "1")
@@ -389,7 +390,7 @@ def test_a_node_that_fails_is_told_and_the_job_runs_again(slurm: SlurmSession, c
     finally:
         cluster.start_daemon("n3")
         cluster.set_node("n3", "resume")
-    cluster.run("scontrol", "update", f"jobid={job.info()['id']}", "starttime=now", check=False)
+    cluster.run("scontrol", "update", f"jobid={job.info()['id']}", SOON, check=False)
     wait_until(lambda: job.status().run == 2 and state(job) is JobState.RUNNING, "the second run", 150)
     marker.touch()
     assert job.fetch(60) in ("n1", "n2", "n3")
@@ -418,7 +419,7 @@ def test_a_requeue_by_hand_makes_the_next_run(slurm: SlurmSession, cluster: Clus
     queued = wait_until(lambda: (s := job.status()).state is JobState.QUEUED and s, "the job in the queue again")
     assert queued.reason.startswith("to run again")
     wait_until(lambda: "PENDING" in cluster.run("squeue", "-h", "-j", id, "-o", "%T"), "its place in the queue")
-    cluster.run("scontrol", "update", f"jobid={id}", "starttime=now")
+    cluster.run("scontrol", "update", f"jobid={id}", SOON)
     marker.touch()
     wait_until(lambda: job.status().run == 2, "the second run", 150)
     assert job.fetch(60) == "ran"
