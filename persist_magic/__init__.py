@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .errors import JobCancelled, JobFailed, JobTimeout, PersistError
     from .job import Job, jobs, load, persist
     from .status import JobState, Status
-    from .worker.running import WallTimeSoon, checkpoint, restored, time_left, until_wall_time
+    from .worker.running import WallTimeSoon, checkpoint, progress, restored, time_left, track, until_wall_time
 
 __version__ = "0.1.0"
 
@@ -36,8 +36,10 @@ __all__ = [
     "load",
     "load_ipython_extension",
     "persist",
+    "progress",
     "restored",
     "time_left",
+    "track",
     "unload_ipython_extension",
     "until_wall_time",
 ]
@@ -55,8 +57,10 @@ _HOME = {
     "jobs": "job",
     "load": "job",
     "persist": "job",
+    "progress": "worker.running",
     "restored": "worker.running",
     "time_left": "worker.running",
+    "track": "worker.running",
     "until_wall_time": "worker.running",
 }
 

@@ -1,4 +1,4 @@
-"""The verbs: status, wait, log, info, show, cancel, clean, rerun; for the magics and the shell alike.
+"""The verbs: status, wait, log, info, show, export, cancel, clean, rerun; for the magics and the shell alike.
 
 Owns the words that each verb takes and what it prints. The magics and the command line add only where the words come from.
 A verb returns the exit code that the shell gets: 0, or 1 if the job that was asked about failed or was cancelled.
@@ -17,6 +17,8 @@ from typing import NoReturn
 
 from .errors import NotPickled, NotRestored, PersistError, UsageError
 from .job import Job, ended_jobs, jobs, load
+from .logs import log_size, read_log, read_part
+from .outputs import STREAM_LIMIT, settle
 from .status import JobState
 from .views import table
 
@@ -94,6 +96,7 @@ def _log_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("--err", action="store_true", help="stderr instead of stdout")
     parser.add_argument("--tail", type=count, metavar="N", help="only the last N lines")
+    parser.add_argument("--all", action="store_true", help="all of a log that is longer than a megabyte")
     parser.add_argument("--follow", action="store_true", help="go on until the job ends, or Ctrl-C")
 
 
@@ -106,11 +109,21 @@ def _log(words: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print(f"\nstopped following; job {job.name} goes on")
         return 0
-    text = job.stderr(words.tail) if words.err else job.stdout(words.tail)
+    text = _log_text(job, words)
     if not text and (launch := job.launch_log()):
         text = f"the cell has printed nothing; launch.log says:\n{launch}"
     print(text, end="")
     return 0
+
+
+def _log_text(job: Job, words: argparse.Namespace) -> str:
+    """The log as a terminal would show it in the end; of a long one the end, unless so many lines are asked for."""
+    path = job.directory.current_run().log_path(words.err)
+    excess = log_size(path) - STREAM_LIMIT
+    if words.tail is not None or words.all or excess <= 0:
+        return settle(read_log(path, words.tail))
+    rest = read_part(path, excess, STREAM_LIMIT).decode("utf-8", "replace").partition("\n")[2]
+    return f"… {excess} bytes left out: --all shows them, or {path}\n{settle(rest)}"
 
 
 def _info_words(parser: argparse.ArgumentParser) -> None:
@@ -129,19 +142,33 @@ def _show_words(parser: argparse.ArgumentParser) -> None:
 
 
 def _show(words: argparse.Namespace) -> int:
-    """State, cell, what it printed, and its result's repr, without unpickling anything."""
+    """State, cell, and what it has put out with its result."""
     job = load(words.name)
     status = job.status()
-    print(table.harmless(f"{job.name}: {status.describe(time.time())}"))
-    print(job.cell().rstrip("\n"))
-    for title, text in (("stdout", job.stdout()), ("stderr", job.stderr())):
-        if text:
-            print(f"\n{title}\n{text}", end="" if text.endswith("\n") else "\n")
-    outcome = job.outcome()
-    if outcome is not None and outcome.result is not None and outcome.result.type != "NoneType":
-        lost = f" (not kept: {outcome.result.error})" if outcome.result.error else ""
-        print(table.harmless(f"\nresult{lost}\n{outcome.result.shown}"))
+    print(table.harmless("; ".join((f"{job.name}: {status.describe(time.time())}", *job.remarks(status)))))
+    print(job.cell().rstrip("\n"), end="\n\n")
+    job.show()
+    tell_lost_result(job)
     return 1 if status.state in (JobState.FAILED, JobState.CANCELLED) else 0
+
+
+def tell_lost_result(job: Job) -> None:
+    """Say so if the result could not be kept, although it is shown."""
+    outcome = job.outcome()
+    if outcome is not None and outcome.result is not None and outcome.result.error:
+        print(table.harmless(f"the result was not kept: {outcome.result.error}"))
+
+
+def _export_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("path", nargs="?", metavar="FILE", help="default NAME.ipynb")
+    parser.add_argument("--replace", action="store_true", help="write over a file that exists")
+
+
+def _export(words: argparse.Namespace) -> int:
+    path = load(words.name).export(words.path or f"{words.name}.ipynb", words.replace)
+    print(f"{words.name} → {path}")
+    return 0
 
 
 def _cancel_words(parser: argparse.ArgumentParser) -> None:
@@ -233,6 +260,7 @@ VERBS = {
     "wait": Verb("wait until jobs have ended", _wait_words, _wait),
     "cancel": Verb("stop jobs", _cancel_words, _cancel),
     "show": Verb("show a job's cell, output and result", _show_words, _show),
+    "export": Verb("write a notebook with a job's cell, output and facts", _export_words, _export),
     "clean": Verb("delete jobs that have ended", _clean_words, _clean),
     "rerun": Verb("run a job's capture once more; -- OPTIONS go to its backend", _rerun_words, _rerun),
 }

@@ -87,17 +87,27 @@ class JobFailed(PersistError):
         One line, as the status shows it.
     traceback : str
         The job's own traceback, from the cell's line inwards; empty if a signal ended it.
+    shown : tuple of str
+        The same as IPython shows it, for those who see this error there.
     """
+
+    shown: tuple[str, ...] = ()
 
     def __init__(self, name: str, reason: str, traceback: str = "") -> None:
         super().__init__(name, reason, traceback)
         self.name, self.reason, self.traceback = name, reason, traceback
 
     def __str__(self) -> str:
-        head = f"job {self.name} failed: {self.reason}"
         if self.traceback:
-            return f"{head}\n\n{self.traceback.rstrip()}"
-        return f"{head} (%persist_log {self.name} --err)"
+            return f"{self._head()}\n\n{self.traceback.rstrip()}"
+        return f"{self._head()} (%persist_log {self.name} --err)"
+
+    def _head(self) -> str:
+        return f"job {self.name} failed: {self.reason}"
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback: the job's own, none of our frames."""
+        return [*self.shown, f"{type(self).__name__}: {self._head() if self.shown else self}"]
 
 
 class JobCancelled(PersistError):

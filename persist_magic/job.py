@@ -13,14 +13,16 @@ import difflib
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import outputs, replay
 from .backends import get_backend
 from .backends.base import Launch, Predecessor, Query
 from .errors import (
+    CaptureError,
     Damaged,
     JobCancelled,
     JobExists,
@@ -33,10 +35,12 @@ from .errors import (
     NotSubmitted,
     PersistError,
     PredecessorFailed,
+    StoreError,
     Unconfirmed,
     UsageError,
 )
-from .status import Evidence, JobState, Observation, Status, Word, resolve
+from .logs import read_log, read_part, tail_offset
+from .status import Evidence, JobState, Observation, Status, Word, duration, progress_words, resolve, staleness_words
 from .store import (
     CancelRequest,
     Handle,
@@ -45,6 +49,7 @@ from .store import (
     KeptValue,
     Observed,
     Outcome,
+    Progress,
     Root,
     RunDirectory,
     Submitted,
@@ -58,6 +63,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from .capture.cell import Capture, Selection, Source
+    from .outputs import Output
 
 DEFAULT_ROOT = ".persist"
 ROOT_VARIABLE = "PERSIST_ROOT"
@@ -79,6 +85,21 @@ def set_session_root(root: Callable[[], str] | None) -> None:
 
 
 # ---------------------------------------------------------------- submitting
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What this session last wanted to run under a name."""
+
+    source: Source
+    selection: Selection
+    namespace: dict[str, Any]
+
+
+_asked: dict[str, _Asked] = {}  # by the path of the job directory
+
+_COMPARED_BYTES = 10_000_000
+_PLAIN_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -238,6 +259,8 @@ def submit(
     selection = selection or Selection()
     place = Root(os.fspath(root) if root is not None else default_root())
     final = place.directory(name)
+    if call is None:
+        _asked[final.path] = _Asked(source, selection, namespace)
     runner = get_backend(backend)
     place.check()
     if mpi < 0:
@@ -359,6 +382,7 @@ def _spec(
         warnings=captured.warnings,
         ranks=mpi,
         mpi_options=tuple(mpi_options),
+        figures=world.figures,
     )
 
 
@@ -381,7 +405,7 @@ def _attach(older: Job, captured: Capture, mpi: int) -> Submission:
     raise JobExists(older.name, tuple(differences), alive=not older.status().state.ended)
 
 
-def _differences(spec: JobSpec, captured: Capture) -> Iterator[str]:
+def _differences(spec: JobSpec, captured: Capture, ignored: Container[str] = ()) -> Iterator[str]:
     from .capture.cell import CALL
 
     if spec.cell_digest != captured.cell_digest:
@@ -389,6 +413,8 @@ def _differences(spec: JobSpec, captured: Capture) -> Iterator[str]:
     old = {each.name: each for each in spec.names}
     new = {each.name: each for each in captured.names}
     for name in sorted(old.keys() | new.keys()):
+        if name in ignored:
+            continue
         before, after = old.get(name), new.get(name)
         if name == CALL and before is not None and after is not None:
             if before.digest != after.digest:
@@ -628,7 +654,8 @@ class Job:
             ``cpu_seconds`` (seconds); ``peak_memory`` (bytes); ``directory``, ``cwd``, ``python``; ``names`` (a list of
             dicts: what was captured); ``modules`` (a list of dicts: the user's own modules that it imports); ``snapshot``
             (whether these were copied); ``warnings``; ``variables`` (name → type); ``after`` (the jobs it was to wait for);
-            ``ranks`` (of MPI); ``native`` (what the backend tells of a live job, as ps(1) or ``scontrol show job`` would).
+            ``ranks`` (of MPI); ``progress`` (of `progress`, a dict or None); ``staleness`` (of `staleness`); ``native``
+            (what the backend tells of a live job, as ps(1) or ``scontrol show job`` would).
         """
         spec, status = self.spec(), self.status()
         evidence = self._evidence()
@@ -667,6 +694,8 @@ class Job:
             "variables": {n: outcome.variable(n).type for n in outcome.variables} if outcome is not None else {},
             "after": list(submitted.after) if submitted is not None else [],
             "ranks": spec.ranks,
+            "progress": asdict(told_progress) if (told_progress := run.progress()) is not None else None,
+            "staleness": list(self.staleness()),
             "native": get_backend(spec.backend).info(self._query(evidence)) if live else {},
         }
 
@@ -737,10 +766,19 @@ class Job:
             raise JobCancelled(self.name, status.reason)
         if status.state is JobState.FAILED:
             trace = outcome.traceback if outcome is not None else ""
-            raise JobFailed(self.name, status.reason, trace) from self._exception(outcome)
+            failure = JobFailed(self.name, status.reason, trace)
+            failure.shown = self._error_lines()
+            raise failure from self._exception(outcome)
         if outcome is None or outcome.result is None:
             return None
         return self._value("result", outcome.result)
+
+    def _error_lines(self) -> tuple[str, ...]:
+        """The job's traceback as IPython shows one."""
+        lines = [
+            line for each in outputs.read(self._run(), 0) if each["output_type"] == "error" for line in each["traceback"]
+        ]
+        return tuple(lines if replay.coloured() else replay.without_colours(lines))
 
     def _exception(self, outcome: Outcome | None) -> BaseException | None:
         if outcome is None or outcome.exception is None or outcome.exception.payload is None:
@@ -783,42 +821,187 @@ class Job:
 
     def stdout(self, tail: int | None = None) -> str:
         """Return what the newest run has printed so far; of it only the last `tail` lines if given."""
-        return read_log(self._run().stdout_path, tail)
+        return read_log(self._run().log_path(), tail)
 
     def stderr(self, tail: int | None = None) -> str:
         """Return what the newest run has written to stderr so far; of it only the last `tail` lines if given."""
-        return read_log(self._run().stderr_path, tail)
+        return read_log(self._run().log_path(err=True), tail)
 
     def launch_log(self) -> str:
         """Return what job.sh wrote before the worker took over: a missing interpreter shows here."""
-        return read_log(self.directory.launch_log_path, None)
+        return read_log(self.directory.launch_log_path)
 
     def cell(self) -> str:
         """Return the cell as written, below a comment line in the magic's place."""
-        return read_log(self.directory.cell_path, None)
+        return read_log(self.directory.cell_path)
 
     def outcome(self) -> Outcome | None:
         """Return the newest run's own record of how the cell ended, or None if there is none yet."""
         return self._run().outcome()
 
     def follow(self, err: bool = False, tail: int | None = None) -> Iterator[str]:
-        """Yield what is printed from now on, after the last `tail` lines, until the job ends."""
+        """Yield what is printed from now on, after the last `tail` lines, until the job ends; by later runs, too."""
         run = self._run()
-        path = run.stderr_path if err else run.stdout_path
-        offset = _tail_offset(path, tail)
+        offset = tail_offset(run.log_path(err), tail)
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         pause = pauses()
         while True:
-            over = self.status().state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.EMPTY)
-            while part := _read_part(path, offset):
+            over = self.status().state not in (JobState.QUEUED, JobState.RUNNING)
+            newest = self._run()
+            while part := read_part(run.log_path(err), offset):
                 offset += len(part)
                 pause = pauses()
                 yield decoder.decode(part)
-            if over:
+            if over or newest.number != run.number:
                 if rest := decoder.decode(b"", final=True):
                     yield rest
+                decoder.reset()
+            if newest.number != run.number:
+                run, offset = newest, 0
+            elif over:
                 return
-            time.sleep(min(0.2, next(pause)))
+            else:
+                time.sleep(min(0.2, next(pause)))
+
+    # ---- outputs
+
+    def outputs(self) -> list[Output]:
+        """Return what the newest run has put out so far, with its result, as a notebook's outputs.
+
+        Returns
+        -------
+        list of dict
+            As nbformat 4 has them: "stream", "display_data", "execute_result", "error", in the order in which they came;
+            cleared and updated as the cell did it, each line of a stream as carriage returns left it. Of long streams the
+            last megabyte. Nothing is unpickled but a small result of plain data.
+
+        Raises
+        ------
+        Damaged
+            If the run cannot be found.
+        """
+        found = []
+        for output in outputs.read(self._run()):
+            if output["output_type"] == "execute_result" and not output["data"]:
+                data = self._plain_result()
+                if not data:
+                    continue  # it is being written
+                output["data"] = data
+            found.append(output)
+        return found
+
+    def _plain_result(self) -> dict[str, str]:
+        """The result's text, which is made where it is looked at; see `worker.execution.plain_text`."""
+        outcome = self.outcome()
+        if outcome is None or outcome.result is None:
+            return {}
+        payload = outcome.result.payload
+        if payload is not None and payload.size + sum(length for _, length, _ in payload.buffers) <= _PLAIN_BYTES:
+            with contextlib.suppress(PersistError):
+                return replay.plain(self._value("result", outcome.result))
+        return {"text/plain": outcome.result.shown}
+
+    def show(self) -> None:
+        """Show what the job has put out so far, as if the cell had run here: text, figures, result, error.
+
+        In Jupyter these become the outputs of the cell that asks, and are saved with the notebook; in a terminal they are
+        text.
+        """
+        replay.show(self.outputs())
+
+    def export(self, path: str | os.PathLike[str], replace: bool = False) -> Path:
+        """Write a notebook with the cell, its outputs so far and the facts of the job, to keep or to send.
+
+        Parameters
+        ----------
+        path : path
+            For example "calcpi.ipynb".
+        replace : bool
+            Whether to write over a file that exists.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        StoreError
+            If it exists, or cannot be written.
+        """
+        info = self.info()
+        text = replay.notebook(
+            replay.header(self.name, self._facts(info)), self._source_text(), self.outputs(), self.spec().python
+        )
+        target = os.path.abspath(os.path.expanduser(os.fspath(path)))
+        with told("export to", target):
+            try:
+                write_atomic(target, text.encode(), exclusive=not replace)
+            except FileExistsError:
+                raise StoreError(
+                    "export to", target, "it exists; with replace=True or --replace it is written over"
+                ) from None
+        return Path(target)
+
+    def _source_text(self) -> str:
+        """The cell as written, without the line that stands in the magic's place."""
+        return self.cell().partition("\n")[2].rstrip("\n")
+
+    def _facts(self, info: dict[str, Any]) -> dict[str, str]:
+        """What is worth knowing of a job years later, in words."""
+
+        def when(moment: float | None) -> str:
+            return "" if moment is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+
+        captured = ", ".join(
+            f"{each['name']} ({' '.join(filter(None, (each['type'], each['detail'])))})" for each in info["names"]
+        )
+        facts = {
+            "state": self.status().describe(time.time()),
+            "where": " ".join(filter(None, (info["backend"], info["id"], "on", info["host"]))),
+            "submitted": f"{when(info['submitted'])} by {self.spec().user}",
+            "started": when(info["started"]),
+            "ended": when(info["ended"]),
+            "took": duration(info["elapsed"]) if info["elapsed"] is not None else "",
+            "run": f"{info['run']}",
+            "options": " ".join(info["options"]),
+            "python": info["python"],
+            "captured": captured or "nothing",
+        }
+        return {name: words for name, words in facts.items() if words}
+
+    def progress(self) -> Progress | None:
+        """Return how far the newest run says that it is (by tqdm, `track` or `progress`); None if it says nothing."""
+        return self._run().progress()
+
+    def remarks(self, status: Status) -> list[str]:
+        """Return what is to be said besides its state: how far it is, or came, and what has changed since; in words."""
+        progress = "" if status.state is JobState.DONE else progress_words(self.progress(), time.time())
+        return list(filter(None, (progress, staleness_words(status.state, self.staleness()))))
+
+    # ---- what has changed since
+
+    def staleness(self) -> tuple[str, ...]:
+        """Return how the session's cell of this name, or its inputs, differ from what the job ran.
+
+        Returns
+        -------
+        tuple of str
+            For example "alpha changed"; empty if nothing does, or if this session has run no ``%%persist`` cell of the name.
+            Names that the job itself brought back are not compared, nor inputs of more than 10 MB in all.
+        """
+        asked = _asked.get(self.directory.path)
+        if asked is None:
+            return ()
+        from .capture.cell import capture, cell_digest
+
+        spec, outcome = self.spec(), self.outcome()
+        if sum(each.size for each in spec.names) > _COMPARED_BYTES:
+            return ("the cell changed",) if cell_digest(asked.source) != spec.cell_digest else ()
+        try:
+            captured = capture(self.name, asked.source, asked.namespace, asked.selection, None, None)
+        except CaptureError:  # what it needs is not there now, so nothing can be said
+            return ()
+        return tuple(_differences(spec, captured, outcome.variables if outcome is not None else ()))
 
     # ---- changing
 
@@ -922,7 +1105,8 @@ class Job:
 
     def __repr__(self) -> str:
         try:
-            return f"<Job {self.name}: {self.status().describe(time.time())}>"
+            status = self.status()
+            return f"<Job {self.name}: {'; '.join((status.describe(time.time()), *self.remarks(status)))}>"
         except PersistError as error:
             return f"<Job {self.name}: {error}>"
 
@@ -936,52 +1120,3 @@ def ended_jobs(of: Iterable[Job], states: frozenset[JobState], older: float = 0.
         for job, status in zip(chosen, statuses(chosen), strict=True)
         if isinstance(status, Status) and status.state in states and now - status.seen >= older
     ]
-
-
-# ---------------------------------------------------------------- logs
-
-_BLOCK = 1 << 16
-
-
-def read_log(path: str, tail: int | None) -> str:
-    """Return a log's text, or its last lines without reading the rest."""
-    offset = _tail_offset(path, tail)
-    parts = []
-    while part := _read_part(path, offset):
-        offset += len(part)
-        parts.append(part)
-    return b"".join(parts).decode("utf-8", "replace")
-
-
-def _read_part(path: str, offset: int) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            file.seek(offset)
-            return file.read(1 << 20)
-    except FileNotFoundError:
-        return b""
-
-
-def _tail_offset(path: str, lines: int | None) -> int:
-    """Where the last `lines` lines begin, bytes."""
-    if lines is None:
-        return 0
-    try:
-        with open(path, "rb") as file:
-            end = at = file.seek(0, os.SEEK_END)
-            seen = 0
-            while at > 0:
-                step = min(_BLOCK, at)
-                at -= step
-                file.seek(at)
-                block = file.read(step)
-                position = len(block)
-                while (position := block.rfind(b"\n", 0, position)) >= 0:
-                    if at + position == end - 1:
-                        continue  # the newline that ends the last line
-                    seen += 1
-                    if seen == lines:
-                        return at + position + 1
-            return 0 if lines else end
-    except FileNotFoundError:
-        return 0

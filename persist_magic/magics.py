@@ -13,7 +13,7 @@ import os
 import shlex
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
@@ -21,10 +21,11 @@ from traitlets import List as ListTrait
 from traitlets import Unicode
 from traitlets.config import Configurable
 
-from . import commands
+from . import commands, replay
 from .backends import BUILT_IN, get_backend
 from .errors import JobCancelled, JobFailed, NameTaken, NotPickled, PersistError, UsageError
 from .job import DEFAULT_ROOT, ROOT_VARIABLE, Job, jobs, load, preview, set_session_root, submit
+from .status import JobState
 from .views import table
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -37,6 +38,8 @@ def _one_line() -> Iterator[None]:
     """Let IPython show our errors as one line and a cell's failure as the job's own traceback; no frames of ours."""
     try:
         yield
+    except JobFailed:
+        raise  # it knows how it looks
     except PersistError as error:
         words = [f"{type(error).__name__}: {error}"]
         error._render_traceback_ = lambda: words  # type: ignore[attr-defined]
@@ -90,6 +93,7 @@ def _persist_parser() -> commands.Parser:
     parser.add_argument("--dry-run", action="store_true", help="only tell what would be shipped")
     parser.add_argument("--with", dest="add", action="append", default=[], metavar="a,b", help="ship these names too")
     parser.add_argument("--without", dest="omit", action="append", default=[], metavar="c", help="do not ship these names")
+    parser.add_argument("--notify", action="store_true", help="tell when the job ends, as long as this session lives")
     parser.add_argument(
         "--snapshot", action="store_true", help="copy your own modules too: editing them later does not change the job"
     )
@@ -103,6 +107,7 @@ def _fetch_parser() -> commands.Parser:
     parser.add_argument("--all", action="store_true", help="bring all variables")
     parser.add_argument("--overwrite", action="store_true", help="also over names that the session has")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="how long to wait; default for ever")
+    parser.add_argument("--quiet", action="store_true", help="do not show what the cell has put out")
     return parser
 
 
@@ -124,6 +129,12 @@ class PersistMagics(Magics):
         Unicode(),
         help="Names of environment variables whose values are written down with a job, for its later runs too; never name "
         "one that holds a secret. All others a run gets from the process that starts it.",
+    ).tag(config=True)
+
+    notify_command = Unicode(
+        "",
+        help="A program to run when a job with --notify ends, with its arguments; {name}, {state} and {words} stand for the "
+        'job\'s name, its state, and a line of words. For example: notify-send persist_magic "{words}".',
     ).tag(config=True)
 
     def __init__(self, shell: Any, **options: Any) -> None:
@@ -153,7 +164,8 @@ class PersistMagics(Magics):
 
             job = %persist calcpi         the job, in this or any later session
             %persist_status               all jobs
-            %persist_fetch calcpi         wait, and return the result
+            %persist_fetch calcpi         wait, show what the cell has put out, and return the result
+            %persist_show calcpi          show what it has put out so far
             %persist_fetch calcpi x y     bring variables into the session
             %persist_log calcpi --follow  what it prints
             %persist_cancel calcpi        stop it
@@ -218,12 +230,17 @@ class PersistMagics(Magics):
         )
         print(table.submission_line(submission, time.time()))
         self._remark(submission.capture.warnings)
+        if words.notify:
+            from .monitor import monitor
+            from .views.notification import prepare
+
+            monitor.when_ended(submission.job, prepare(self._session, self.notify_command))
         return submission.job
 
     @staticmethod
-    def _remark(warnings: tuple[str, ...]) -> None:
-        for warning in warnings:
-            print(f"  note: {warning}")
+    def _remark(remarks: Iterable[str]) -> None:
+        for remark in remarks:
+            print(table.harmless(f"  note: {remark}"))
 
     def _run(self, verb: str, line: str) -> None:
         with _one_line():
@@ -244,24 +261,29 @@ class PersistMagics(Magics):
     @line_magic
     @_manual(_fetch_parser())
     def persist_fetch(self, line: str) -> Any:
-        """Wait for a job and return its result; variables named come into the session.
+        """Wait for a job, show what its cell has put out, and return the result; as if the cell had run here.
 
             %persist_fetch calcpi
             %persist_fetch train model scores
 
-        Of a job that failed, named variables come as they were when it failed.
+        Variables that are named come into the session instead of the outputs; of a job that failed, as they were when it
+        failed.
         """
         with _one_line():
             words = _fetch_parser().parse_args(_words(line))
             job = load(words.name)
             if words.variables or words.all:
                 self._bring(job, words)
-            try:
-                return job.fetch(words.timeout)
-            except (JobFailed, JobCancelled, NotPickled) as error:
-                if not words.variables and not words.all:
-                    raise
-                print(table.harmless(str(error).splitlines()[0]))
+                try:
+                    return job.fetch(words.timeout)
+                except (JobFailed, JobCancelled, NotPickled) as error:
+                    print(table.harmless(str(error).splitlines()[0]))
+                    return None
+            status = job.wait(words.timeout)
+            self._remark(job.remarks(status))
+            if not words.quiet:  # the result and the error are shown by IPython, as what this magic gives
+                replay.show(each for each in job.outputs() if each["output_type"] not in ("execute_result", "error"))
+            return job.fetch(words.timeout)
         return None
 
     def _bring(self, job: Job, words: Any) -> None:
@@ -274,6 +296,23 @@ class PersistMagics(Magics):
         values = commands.fetch(job, words.variables, words.all, words.timeout, check)
         self._session.push(values)
         print(f"{', '.join(values) or 'nothing'} ← {job.name}")
+
+    @line_magic
+    @_verb("show")
+    def persist_show(self, line: str) -> None:
+        """Show what a job's cell has put out so far: text, figures, result, error; as if it had run here.
+
+        Nothing is waited for, and the result is not loaded.
+        """
+        with _one_line():
+            words = commands.verb_parser("show", "%persist_show").parse_args(_words(line))
+            job = load(words.name)
+            status = job.status()
+            if status.state is not JobState.DONE:
+                print(table.harmless(f"{job.name}: {status.describe(time.time())}"))
+            self._remark(job.remarks(status))
+            job.show()
+            commands.tell_lost_result(job)
 
     @line_magic
     @_verb("log")

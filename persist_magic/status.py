@@ -1,18 +1,23 @@
 """What state a job is in, and why: a pure function from evidence to verdict.
 
-Owns JobState, Status, Evidence and resolve(). Knows no file, process or scheduler: others gather the evidence.
+Owns JobState, Status, Evidence, resolve(), and the words for what they hold. Knows no file, process or scheduler: others
+gather the evidence.
 """
 
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import replace
 
 from .records import Frozen, frozen
-from .store import HEARTBEAT_SECONDS, CancelRequest, Ended, Handle, Observed, Outcome, Started
+from .store import HEARTBEAT_SECONDS, Bar, CancelRequest, Ended, Handle, Observed, Outcome, Progress, Started
 
 FRESH_SECONDS = 6 * HEARTBEAT_SECONDS
 """A heartbeat younger than this proves that the run lives; file servers cache attributes for up to a minute's part."""
+
+QUIET_SECONDS = 60.0
+"""From this age on what a cell said of its progress is told with its age."""
 
 SUBMITTING_SECONDS = 60.0
 """How long a job without a handle is taken to be just being submitted."""
@@ -163,6 +168,43 @@ def duration(seconds: float) -> str:
         return f"{hours} h {minutes} min" if minutes else f"{hours} h"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def progress_words(progress: Progress | None, now: float) -> str:
+    """Return how far a run is, or "": "epochs 30 %, 3/10, 2 min left; batches 45 %, 45/100", the outermost bar first.
+
+    What has not been heard of for a minute is told with its age.
+    """
+    if progress is None or not progress.bars:
+        return ""
+    words = "; ".join(_bar_words(bar, index == 0) for index, bar in enumerate(progress.bars))
+    age = now - progress.time
+    return f"{words} ({duration(age)} ago)" if age >= QUIET_SECONDS else words
+
+
+def _bar_words(bar: Bar, with_rest: bool) -> str:
+    done = _count_words(bar.done)
+    if not bar.total or bar.total < 0:
+        unit = "" if bar.unit == "it" else f" {bar.unit}"
+        return " ".join(filter(None, (bar.text, done + unit)))
+    share = min(1.0, max(0.0, bar.done / bar.total))
+    words = [f"{bar.text} {int(100 * share)} %".strip(), f"{done}/{_count_words(bar.total)}"]
+    rate = bar.rate or (bar.done / bar.elapsed if bar.elapsed > 0 else 0)
+    if with_rest and rate > 0 and share < 1:
+        words.append(f"{duration((bar.total - bar.done) / rate)} left")
+    return ", ".join(words)
+
+
+def _count_words(number: float) -> str:
+    return f"{number:.0f}" if float(number).is_integer() else f"{number:.1f}"
+
+
+def staleness_words(state: JobState, differences: Sequence[str]) -> str:
+    """Return "result predates your edit: alpha changed"; "" if nothing differs."""
+    if not differences:
+        return ""
+    head = "result predates your edit" if state.ended else "runs without your edit"
+    return f"{head}: {', '.join(differences)}"
 
 
 def heartbeat_is_fresh(evidence: Evidence) -> bool:

@@ -259,6 +259,8 @@ class JobSpec(Record):
         How many MPI processes run the cell; 0 is a cell without MPI.
     mpi_options : tuple of str
         Options of the program that starts them.
+    figures : dict
+        How the session draws its figures.
     """
 
     token: str
@@ -286,6 +288,7 @@ class JobSpec(Record):
     warnings: tuple[str, ...] = ()
     ranks: int = 0
     mpi_options: tuple[str, ...] = ()
+    figures: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @frozen
@@ -474,7 +477,51 @@ class Checkpoint(Record):
         return _build(KeptValue, self.values[name])
 
 
+@frozen
+class Bar(Frozen):
+    """A progress bar.
+
+    Attributes
+    ----------
+    text : str
+        What is being done.
+    done : float
+    total : float or None
+        None if nobody knows.
+    unit : str
+        What is counted; "it", as tqdm says, if nobody said.
+    elapsed : float
+        Seconds since it began.
+    rate : float or None
+        How many a second at present; None if that is just done / elapsed.
+    """
+
+    text: str
+    done: float
+    total: float | None
+    unit: str
+    elapsed: float
+    rate: float | None = None
+
+
+@frozen
+class Progress(Record):
+    """progress.json of a run: how far the cell says that it is.
+
+    Attributes
+    ----------
+    time : float
+        When it said so, seconds since the epoch.
+    bars : tuple of Bar
+        Nested ones, the outermost first.
+    """
+
+    time: float
+    bars: tuple[Bar, ...]
+
+
 _NESTED: dict[str, type[Any]] = {
+    "Bar": Bar,
     "CapturedName": CapturedName,
     "LocalModule": LocalModule,
     "Payload": Payload,
@@ -620,6 +667,12 @@ class RunDirectory:
         self.outcome_path = os.path.join(self.path, "outcome.json")
         self.ended_path = os.path.join(self.path, "ended.json")
         self.checkpoint_path = os.path.join(self.path, "checkpoint.json")
+        self.display_path = os.path.join(self.path, "display.jsonl")
+        self.progress_path = os.path.join(self.path, "progress.json")
+
+    def log_path(self, err: bool = False) -> str:
+        """Return the file of stdout or stderr."""
+        return self.stderr_path if err else self.stdout_path
 
     def of_rank(self, rank: int) -> RunDirectory:
         """Return the files of one MPI rank of the same run."""
@@ -635,6 +688,9 @@ class RunDirectory:
 
     def checkpoint(self) -> Checkpoint | None:
         return self.job.read(Checkpoint, self.checkpoint_path)
+
+    def progress(self) -> Progress | None:
+        return self.job.read(Progress, self.progress_path)
 
     def submitted(self) -> Submitted | None:
         return self.job.read(Submitted, self.submitted_path)

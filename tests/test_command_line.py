@@ -61,8 +61,8 @@ def test_the_verbs(session: Session, marker: Path) -> None:
     assert shell("log", "job", "--follow").stdout == "one\ntwo\n"
     shown = shell("show", "job").stdout
     assert "# %%persist job --backend local\nprint('one" in shown
-    assert "stderr\noops\n" in shown
-    assert shown.endswith("result\n{'answer': 42}\n")
+    assert shown.endswith("\n\none\ntwo\n{'answer': 42}\n")
+    assert shell("show", "job").stderr == "oops\n"
     info = json.loads(shell("info", "job", "--json").stdout)
     assert (info["state"], info["runs"], info["backend"]) == ("done", [1], "local")
     assert "directory    " + info["directory"] in shell("info", "job").stdout

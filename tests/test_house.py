@@ -24,16 +24,18 @@ ROOMS = [
     {"__main__", "magics"},
     {"commands"},
     {"views"},
+    {"monitor"},
     {"job"},
+    {"replay"},
     {"backends"},
     {"status"},
     {"worker"},
     {"capture"},
     {"restore"},
-    {"slots"},
+    {"slots", "outputs"},
     {"store"},
     {"processes"},
-    {"records", "errors", "digests", "walltime"},
+    {"records", "errors", "digests", "walltime", "logs"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(reversed(ROOMS)) for room in rooms}
 # The session's root and the words of the manual live with the package; __init__ imports lazily, by name.

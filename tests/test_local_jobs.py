@@ -421,7 +421,7 @@ AWKWARD = [
         "an exception whose str raises",
         "kept = 1\nclass Bad(Exception):\n    def __str__(self): raise RuntimeError\nraise Bad",
         "failed",
-        "Bad (its str() raised RuntimeError)",
+        "Bad: (its str() raised RuntimeError)",
     ),
     (
         "a group of exceptions",

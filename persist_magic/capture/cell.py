@@ -171,11 +171,16 @@ def capture(
     if edited := [each.name for each in modules if each.edited]:
         warnings.append(f"edited since imported here: {', '.join(edited)}; the job imports the files as they are now")
     warnings += reducer.remarks()
-    cell_digest = text_digest(source.kind, source.code.strip(), str(source.future_flags))
     digests = [(each.name, each.digest) for each in captured] + [(each.name, each.digest) for each in modules]
     inputs = [f"{name}={digest}" for name, digest in digests if digest]
-    fingerprint = text_digest(cell_digest, *inputs)
-    return Capture(captured, payload, modules, cell_digest, fingerprint, tuple(dict.fromkeys(warnings)))
+    cell = cell_digest(source)
+    fingerprint = text_digest(cell, *inputs)
+    return Capture(captured, payload, modules, cell, fingerprint, tuple(dict.fromkeys(warnings)))
+
+
+def cell_digest(source: Source) -> str:
+    """Return the same for cells that do the same, whatever their inputs."""
+    return text_digest(source.kind, source.code.strip(), str(source.future_flags))
 
 
 def _windows(namespace: dict[str, Any]) -> set[str]:

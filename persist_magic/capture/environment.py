@@ -1,15 +1,18 @@
 """What a cell's world consists of besides its globals.
 
-Owns the record of directory, sys.path, chosen environment variables, versions, user and host. Knows nothing of values.
+Owns the record of directory, sys.path, chosen environment variables, versions, user and host, and of how the session draws
+its figures. Knows nothing of values.
 """
 
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import CaptureError
 
@@ -33,6 +36,8 @@ class Environment:
         The Python that the job runs under.
     dill : str
         Version of dill if it has been needed, else empty.
+    figures : dict
+        See `figures`.
     """
 
     cwd: str
@@ -43,6 +48,7 @@ class Environment:
     dill: str
     user: str
     host: str
+    figures: dict[str, Any]
 
 
 def record(chosen: Sequence[str] = ()) -> Environment:
@@ -66,7 +72,54 @@ def record(chosen: Sequence[str] = ()) -> Environment:
         dill=str(getattr(sys.modules.get("dill"), "__version__", "")),
         user=user_name(),
         host=os.uname().nodename,
+        figures=figures(),
     )
+
+
+_PROCESSES_OWN = ("backend", "backend_fallback", "interactive", "toolbar")
+_INLINE_SETTINGS = ("figure_formats", "print_figure_kwargs", "close_figures")
+
+
+def figures() -> dict[str, Any]:
+    """Return what the session has changed of how figures look; nothing is imported for it.
+
+    Returns
+    -------
+    dict
+        ``rc``: matplotlib's settings that differ from its configuration files'; ``inline``: those of the inline backend.
+        What JSON has no form for is written as matplotlib reads it from such a file (a cycler), or left out.
+    """
+    found: dict[str, Any] = {}
+    matplotlib = sys.modules.get("matplotlib")
+    changed, original = (getattr(matplotlib, name, None) for name in ("rcParams", "rcParamsOrig"))
+    if isinstance(changed, dict) and isinstance(original, dict):
+        rc = {
+            name: _written(value)
+            for name, value in dict.items(changed)
+            if name not in _PROCESSES_OWN and _written(value) != _written(dict.get(original, name))
+        }
+        found["rc"] = {name: value for name, value in rc.items() if value is not None}
+    inline = getattr(sys.modules.get("matplotlib_inline.config"), "InlineBackend", None)
+    if inline is not None and inline.initialized():
+        settings = inline.instance()
+        named = {name: getattr(settings, name, None) for name in _INLINE_SETTINGS}
+        named = {name: sorted(value) if isinstance(value, set) else value for name, value in named.items()}
+        found["inline"] = {name: value for name, value in named.items() if value is not None and _is_json(value)}
+    return {name: values for name, values in found.items() if values}
+
+
+def _written(value: Any) -> Any:
+    if type(value).__name__ == "Cycler":
+        return repr(value)
+    return value if _is_json(value) else None
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def user_name() -> str:

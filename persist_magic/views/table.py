@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..capture.explain import size
 from ..errors import PersistError
 from ..job import Job, Submission, statuses
-from ..status import JobState, Status, duration, seen_words
-from ..store import CapturedName, LocalModule
+from ..status import JobState, Status, duration, progress_words, seen_words
+from ..store import Bar, CapturedName, LocalModule, Progress
 
 LARGE = 100_000_000
 """Captured values from this many bytes on stand out."""
@@ -38,6 +38,10 @@ class Row:
         Seconds that the run took, or has taken so far.
     submitted : float or None
         Seconds since the epoch.
+    progress : dict or None
+        As `store.Progress`.
+    remarks : list of str
+        What else is to be said, in words.
     """
 
     name: str
@@ -51,6 +55,8 @@ class Row:
     run: int | None
     submitted: float | None
     elapsed: float | None
+    progress: dict[str, Any] | None = None
+    remarks: list[str] = field(default_factory=list)
 
 
 def rows(jobs: Sequence[Job]) -> list[Row]:
@@ -63,7 +69,7 @@ def _row(job: Job, status: Status | PersistError) -> Row:
         return Row(job.name, "damaged", str(status), "", "", None, "", "", None, None, None)
     try:
         spec, handle, run = job.spec(), job.directory.handle(), job.directory.run(status.run)
-        started = run.started()
+        started, progress, remarks = run.started(), run.progress(), job.remarks(status)
     except PersistError as error:
         return Row(job.name, "damaged", str(error), "", "", None, "", "", None, None, None)
     end = status.seen if status.state.ended else time.time()
@@ -79,6 +85,8 @@ def _row(job: Job, status: Status | PersistError) -> Row:
         run=status.run,
         submitted=spec.time,
         elapsed=max(0.0, end - started.time) if started is not None else None,
+        progress=asdict(progress) if progress is not None else None,
+        remarks=remarks,
     )
 
 
@@ -88,7 +96,7 @@ def table(of: Iterable[Row]) -> str:
     lines = [("name", "state", "backend", "id", "elapsed", "submitted", "remarks")]
     for row in of:
         seen = "" if row.seen is None else seen_words(JobState(row.state), row.reason, now - row.seen)
-        remark = "; ".join(filter(None, (seen, row.reason, row.note)))
+        remark = "; ".join(filter(None, (seen, row.reason, row.note, *row.remarks)))
         lines.append(
             (
                 row.name,
@@ -182,6 +190,8 @@ def facts(info: dict[str, Any]) -> str:
 
 
 def _fact(key: str, value: Any) -> str:
+    if key == "progress":
+        return progress_words(Progress(value["time"], tuple(Bar(**bar) for bar in value["bars"])), time.time())
     if key in _TIMES:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
     if key in ("elapsed", "cpu_seconds"):

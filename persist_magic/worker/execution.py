@@ -1,7 +1,8 @@
 """The child: restores the capture into a fresh ``__main__``, runs the cell, writes what came of it.
 
-Owns the cell's world (streams, directory, sys.path, ``__main__``), its execution with the value of the last expression,
-and the outcome record with result and variables. Standard library only until the cell or its values ask for more.
+Owns the cell's world (directory, sys.path, ``__main__``, a shell if one is asked for), its execution with the value of the
+last expression, and the outcome record with result and variables. Standard library only until the cell or its values ask
+for more.
 """
 
 from __future__ import annotations
@@ -19,11 +20,15 @@ from collections.abc import Callable, Iterable
 from ..errors import PersistError
 from ..restore import read_session, restore_session
 from ..store import JobDirectory, JobSpec, KeptValue, Outcome, RunDirectory, write_atomic
+from .recording import Recorder, safe_str
 from .supervisor import EXIT_NOT_WRITTEN, STOP_RANK
+from .watching import ImportWatch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn
+
+    from .shell import JobShell
 
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself is slow to import
 _NOT_VARIABLES = frozenset({"_", "__", "___", "_exit_code"})
@@ -33,9 +38,9 @@ def run_child(job: JobDirectory, run: RunDirectory, spec: JobSpec, blocked: Iter
     """Be the child: never returns into the supervisor's code."""
     code = EXIT_NOT_WRITTEN
     try:
-        _redirect(run)
+        recorder = _redirect(run)
         _handle_signals(blocked)
-        code = _Execution(job, run, spec).run()
+        code = _Execution(job, run, spec, recorder).run()
     except BaseException:  # noqa: BLE001  there is nobody left to tell but stderr
         import traceback
 
@@ -65,21 +70,13 @@ def _finish() -> None:
     _flush()
 
 
-def _redirect(run: RunDirectory) -> None:
+def _redirect(run: RunDirectory) -> Recorder:
     """Let file descriptors 0 to 2, and so the cell's own children, use /dev/null and the run's files."""
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    for number, path in ((1, run.stdout_path), (2, run.stderr_path)):
-        descriptor = os.open(path, flags, 0o600)
-        os.dup2(descriptor, number)
-        os.close(descriptor)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    sys.stdin = open(0, encoding="utf-8", closefd=False)
-    # line buffered: the log is live
-    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False)
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
+    sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]
+    return Recorder(run)
 
 
 def _handle_signals(blocked: Iterable[int]) -> None:
@@ -125,8 +122,9 @@ def _handle_signals(blocked: Iterable[int]) -> None:
 class _Execution:
     """One execution of a cell."""
 
-    def __init__(self, job: JobDirectory, run: RunDirectory, spec: JobSpec) -> None:
-        self.job, self.run_directory, self.spec = job, run, spec
+    def __init__(self, job: JobDirectory, run: RunDirectory, spec: JobSpec, recorder: Recorder) -> None:
+        self.job, self.run_directory, self.spec, self.recorder = job, run, spec, recorder
+        self.shell: JobShell | None = None
         self.main = types.ModuleType("__main__")
         self.namespace = self.main.__dict__
         self.namespace["__builtins__"] = builtins
@@ -146,6 +144,7 @@ class _Execution:
             kinds = types.FunctionType, types.ModuleType, type
             self.kept_alive = [value for value in self.namespace.values() if issubclass(type(value), kinds)]
             result = self._run_cell()
+            self._show_result(result)
         except SystemExit as leaving:
             outcome, reason = _exit_words(leaving)
             error = leaving if outcome == "failed" else None
@@ -154,7 +153,10 @@ class _Execution:
         self._own_path_first()
         if error is not None and outcome == "done":
             outcome, (reason, trace) = "failed", self._words(error)
-            _print_error(trace)
+            if os.getpid() == self.pid:
+                self._show_error(error, trace)
+        self._show_figures()
+        self._close_progress()
         _flush()
         if os.getpid() != self.pid:  # a child that the cell forked and let run out of it
             _finish()
@@ -174,6 +176,7 @@ class _Execution:
             os.chdir(spec.cwd)
         except OSError as error:
             raise FileNotFoundError(f"the session's directory {spec.cwd!r} cannot be entered: {error.strerror}") from None
+        self._watch_imports()
         captured = read_session(self.job, spec.payload)  # while nothing of the session's can shadow what that needs
         _lay_path((self.job.modules_path, *spec.sys_path) if spec.snapshot else spec.sys_path)
         sys.argv = [self.job.cell_path]
@@ -182,25 +185,40 @@ class _Execution:
         builtins.display = self._display  # type: ignore[attr-defined]
         restore_session(captured, self.namespace)
 
+    def _watch_imports(self) -> None:
+        """Let what the cell imports find what it would find in a session."""
+
+        def before_matplotlib() -> None:
+            from .figures import choose_backend
+
+            choose_backend()
+
+        def after_matplotlib() -> None:
+            from .figures import apply
+
+            apply(self.spec.figures.get("rc", {}))
+
+        def after_tqdm() -> None:
+            from .progress import board_of, listen_to_tqdm
+
+            listen_to_tqdm(board_of(self.run_directory))
+
+        ImportWatch(
+            before={"matplotlib": before_matplotlib},
+            after={"IPython": self._get_ipython, "matplotlib": after_matplotlib, "tqdm.std": after_tqdm},
+        ).install()
+
     def _get_ipython(self) -> Any:
         """Make a shell when the cell first asks for one; until then IPython is not imported."""
         from IPython.core.interactiveshell import InteractiveShell
 
         if not InteractiveShell.initialized():
-            from traitlets.config import Config
+            from .shell import make
 
-            config = Config()
-            config.HistoryManager.enabled = False
             known = set(self.namespace)
-            shell: Any = InteractiveShell.instance(
-                user_module=self.main, user_ns=self.namespace, config=config, colors="nocolor"
-            )
+            inline = self.spec.figures.get("inline", {})
+            self.shell = make(self.main, self.recorder, self.job, inline, self.spec.extensions)
             self.shell_names = set(self.namespace) - known
-            for extension in self.spec.extensions:
-                try:
-                    shell.extension_manager.load_extension(extension)
-                except Exception as error:  # noqa: BLE001  the cell may not need it; then it must not fail for it
-                    print(f"persist_magic: extension {extension} was not loaded: {error}", file=sys.stderr)
         return InteractiveShell.instance()
 
     def _display(self, *objects: Any, **options: Any) -> Any:
@@ -219,6 +237,7 @@ class _Execution:
         if tree.body and isinstance(tree.body[-1], ast.Expr):
             last = tree.body.pop()  # type: ignore[assignment]
         flags = self.spec.future_flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        self.quiet = last is None or _is_quiet(last, self.spec.code)
         body = compile(tree, self.job.cell_path, "exec", flags, dont_inherit=True)
         expression = None
         if last is not None:
@@ -251,16 +270,63 @@ class _Execution:
 
         return run
 
+    # ---- showing
+
+    def _show_result(self, value: Any) -> None:
+        """Record the value of the last expression as a notebook shows it, so that it is seen without being loaded."""
+        if value is None or self.quiet or self.run_directory.rank:
+            return
+        text = "" if self.shell is not None else plain_text(value)
+        if text is None or self.shell is not None:
+            data, metadata = self._get_ipython().display_formatter.format(value)
+            if data:  # else the value has displayed itself
+                self.recorder.record("execute_result", data=data, metadata=metadata)
+        else:
+            self.recorder.record("execute_result", data={"text/plain": text} if text else {}, metadata={})
+
     def _words(self, error: BaseException) -> tuple[str, str]:
         """One line, and the traceback from the cell's line inwards."""
         import traceback
 
-        trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_code.co_filename != self.job.cell_path:
-            trace = trace.tb_next
+        trace = self._cells_trace(error)
         if trace is None and isinstance(error, PersistError):
             return str(error), ""  # ours, before the cell began: its own words say it all
         return _one_line(error), "".join(traceback.format_exception(type(error), error, trace or error.__traceback__))
+
+    def _cells_trace(self, error: BaseException) -> types.TracebackType | None:
+        """The frames from the cell's line inwards, without those of ours; None if the cell had not begun."""
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename != self.job.cell_path:
+            trace = trace.tb_next
+        ours, frames = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep, []
+        while trace is not None:
+            if not trace.tb_frame.f_code.co_filename.startswith(ours):
+                frames.append(trace)
+            trace = trace.tb_next
+        for each in reversed(frames):
+            trace = types.TracebackType(trace, each.tb_frame, each.tb_lasti, each.tb_lineno)
+        return trace
+
+    def _show_error(self, error: BaseException, text: str) -> None:
+        """Record the error as IPython shows one; and as plain text for those who read stderr."""
+        lines = text.splitlines()
+        trace = self._cells_trace(error)
+        if trace is not None and not isinstance(error, KeyboardInterrupt):  # for that there may be little time
+            try:
+                lines = self._get_ipython().traceback_lines(error, trace)
+            except Exception as problem:  # noqa: BLE001  the plain text tells the same
+                text += f"(IPython could not show it: {_one_line(problem)})\n"
+        self.recorder.record_error(error, lines, text)
+
+    def _show_figures(self) -> None:
+        """Let the figures that are open be displayed, as at the end of a notebook's cell."""
+        if self.shell is not None and os.getpid() == self.pid:
+            self.shell.events.trigger("post_execute")
+
+    def _close_progress(self) -> None:
+        progress: Any = sys.modules.get(f"{__package__}.progress")
+        if progress is not None:
+            progress.board_of(self.run_directory).close()
 
     # ---- handing over
 
@@ -375,20 +441,49 @@ def _exit_words(leaving: SystemExit) -> tuple[str, str]:
     return "failed", f"the cell left by sys.exit({leaving.code!r:.100})"
 
 
+def _is_quiet(last: ast.Expr, code: str) -> bool:
+    """Whether a semicolon follows the last expression, which tells a notebook not to show it."""
+    lines = code.splitlines()
+    line = lines[(last.end_lineno or 1) - 2]  # the code is parsed below an empty line
+    return line.encode()[last.end_col_offset or 0 :].lstrip().startswith(b";")
+
+
+_SCALARS = (int, float, complex, bool, str, bytes)
+_CONTAINERS = (list, tuple, dict, set, frozenset)
+_RICH = (
+    *(
+        f"_repr_{form}_"
+        for form in ("html", "pretty", "png", "jpeg", "svg", "latex", "markdown", "json", "javascript", "pdf")
+    ),
+    "_repr_mimebundle_",
+    "_ipython_display_",
+)
+
+
+def plain_text(value: Any) -> str | None:
+    """Return the text that IPython would show of a value that has no other form, without asking IPython.
+
+    Returns
+    -------
+    str or None
+        "" for a container, which only IPython knows how to lay out; a session can do that as well. None for what IPython
+        must be asked for.
+    """
+    kind = type(value)
+    if kind in _CONTAINERS:
+        return ""
+    if kind in _SCALARS:
+        return repr(value)
+    laid_out = vars(object)["__repr__"] is kind.__repr__ or isinstance(value, (*_CONTAINERS, type, BaseException))
+    if laid_out or kind.__module__ in ("builtins", "types") or any(hasattr(value, name) for name in _RICH):
+        return None
+    return repr(value)
+
+
 def _one_line(error: BaseException) -> str:
     name = type(error).__qualname__
-    try:
-        text = " ".join(str(error).split())
-    except Exception as trouble:  # noqa: BLE001  a user's __str__ may raise anything
-        return f"{name} (its str() raised {type(trouble).__name__})"
+    text = " ".join(safe_str(error).split())
     return f"{name}: {text[:300]}" if text else name
-
-
-def _print_error(trace: str) -> None:
-    try:
-        print(trace, file=sys.stderr, end="")
-    except (OSError, ValueError):  # the cell closed its stderr; the outcome record has the traceback too
-        return
 
 
 def _flush() -> None:

@@ -1,6 +1,7 @@
-"""What a cell may ask and say while it runs as a job: the time left, and checkpoints.
+"""What a cell may ask and say while it runs as a job: the time left, checkpoints, and how far it is.
 
-Owns `time_left`, `until_wall_time`, `WallTimeSoon`, `checkpoint` and `restored`. They find the job through the environment,
+Owns `time_left`, `until_wall_time`, `WallTimeSoon`, `checkpoint`, `restored`, `track` and `progress`. They find the job
+through the environment,
 so they also serve MPI ranks and processes that the cell starts. In a session, where no job is, they do nothing: the same
 cell runs there, too.
 """
@@ -14,16 +15,19 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sized
 
 from ..errors import NotPickled, StoreError
-from ..store import JOB_DIRECTORY, RANK, RUN, TIME_LEFT, Checkpoint, JobDirectory, RunDirectory, write_atomic
+from ..store import JOB_DIRECTORY, RANK, RUN, TIME_LEFT, Bar, Checkpoint, JobDirectory, RunDirectory, write_atomic
 from ..walltime import format_walltime, parse_walltime
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import FrameType, TracebackType
-    from typing import Any
+    from typing import Any, TypeVar
+
+    T = TypeVar("T")
 
 ASK_AGAIN_SECONDS = 60.0
 """How long an answer of the scheduler's about the time left is used; an administrator may change the limit."""
@@ -206,3 +210,87 @@ def restored() -> dict[str, Any]:
     from ..restore import load_checkpoint
 
     return load_checkpoint(run.job, run.rank)
+
+
+# ---------------------------------------------------------------- progress
+
+_STEP_SECONDS = 0.1
+"""How often `track` tells where it is."""
+
+_first_told: dict[str, float] = {}  # of each text given to `progress`, when that began, on the monotonic clock
+
+
+def progress(done: float, total: float | None = None, text: str = "", unit: str = "it") -> None:
+    """Say how far the cell is, for ``%persist_status`` and all other views; call it as often as you like.
+
+        for step in range(1000):
+            ...
+            persist_magic.progress(step + 1, 1000, "relaxing")
+
+    In a session that is no job it does nothing. tqdm's bars are seen without it.
+
+    Parameters
+    ----------
+    done, total : float
+        In the same unit; no total if nobody knows.
+    text : str
+        What is being done.
+    unit : str
+        What is counted.
+    """
+    run = _present_run()
+    if run is None:
+        return
+    from .progress import board_of, number
+
+    now = time.monotonic()
+    if text not in _first_told:
+        _first_told.clear()
+        _first_told[text] = now
+    bar = Bar(str(text), number(done) or 0, number(total), str(unit), now - _first_told[text])
+    board_of(run).set("progress", bar)
+
+
+def track(iterable: Iterable[T], total: float | None = None, text: str = "", unit: str = "it") -> Iterator[T]:
+    """Give the elements of an iterable, and say meanwhile how far it is; may be nested.
+
+        for batch in persist_magic.track(batches, text="training"):
+            ...
+
+    In a session that is no job it only gives the elements.
+
+    Parameters
+    ----------
+    total : float, optional
+        How many there are; if not given, ``len(iterable)`` if it has one.
+    text : str
+        What is being done.
+    unit : str
+        What an element is.
+    """
+    run = _present_run()
+    if run is None:
+        yield from iterable
+        return
+    from .progress import board_of, number
+
+    if total is None and isinstance(iterable, Sized):
+        total = len(iterable)
+    board, key, begin = board_of(run), object(), time.monotonic()
+
+    def tell(done: int) -> float:
+        now = time.monotonic()
+        board.set(key, Bar(str(text), done, number(total), str(unit), now - begin))
+        return now
+
+    done = 0
+    told = tell(0)
+    try:
+        for item in iterable:
+            yield item
+            done += 1
+            if time.monotonic() - told >= _STEP_SECONDS:
+                told = tell(done)
+    finally:
+        tell(done)
+        board.finish(key)

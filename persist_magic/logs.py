@@ -1,0 +1,73 @@
+"""Logs that may be growing and may be large: their text, their tail, what has come since.
+
+Owns how they are read: never more of them than is asked for. Standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+
+_BLOCK = 1 << 16
+_PART = 1 << 20
+_LONGEST_LINE = 1 << 20
+"""Bytes; looking back for a line's beginning ends there."""
+
+
+def read_log(path: str, tail: int | None = None) -> str:
+    """Return a log's text, or its last `tail` lines without reading the rest; "" if there is none."""
+    offset = tail_offset(path, tail)
+    parts = []
+    while part := read_part(path, offset):
+        offset += len(part)
+        parts.append(part)
+    return b"".join(parts).decode("utf-8", "replace")
+
+
+def log_size(path: str) -> int:
+    """Return how many bytes a log has; 0 if there is none."""
+    try:
+        return os.stat(path).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def read_part(path: str, offset: int, size: int = _PART) -> bytes:
+    """Return what stands from a place on, at most `size` bytes.
+
+    The file is opened anew: a file system on another host then looks what is new (close-to-open consistency, nfs(5)).
+    """
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            return file.read(size)
+    except FileNotFoundError:
+        return b""
+
+
+def tail_offset(path: str, lines: int | None) -> int:
+    """Return where the last `lines` lines begin, bytes; 0 for None.
+
+    At most a megabyte and 64 kB a line are looked through: of a progress bar's endless line the last piece is given.
+    """
+    if lines is None:
+        return 0
+    try:
+        with open(path, "rb") as file:
+            end = at = file.seek(0, os.SEEK_END)
+            farthest = max(0, end - _LONGEST_LINE - lines * _BLOCK)
+            seen = 0
+            while at > farthest:
+                step = min(_BLOCK, at - farthest)
+                at -= step
+                file.seek(at)
+                block = file.read(step)
+                position = len(block)
+                while (position := block.rfind(b"\n", 0, position)) >= 0:
+                    if at + position == end - 1:
+                        continue  # the newline that ends the last line
+                    seen += 1
+                    if seen == lines:
+                        return at + position + 1
+            return farthest if lines else end
+    except FileNotFoundError:
+        return 0

@@ -1,0 +1,68 @@
+"""The one loop of a session that watches jobs.
+
+Owns the thread that polls, and what is told when a job ends. There is one for all jobs that are watched, and none when there
+are none. Knows nothing of how anything is shown.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+
+from .errors import NoSuchJob
+from .job import Job, pauses, statuses
+from .status import JobState, Status
+
+
+class Monitor:
+    """Watches jobs from a thread of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watched: list[tuple[Job, Callable[[Job, Status], None]]] = []
+        self._thread: threading.Thread | None = None
+        self._news = threading.Event()
+
+    def when_ended(self, job: Job, tell: Callable[[Job, Status], None]) -> None:
+        """Call a function, in the monitor's thread, once a job has ended; not if it is deleted before.
+
+        The thread keeps no process from ending.
+        """
+        with self._lock:
+            self._watched.append((job, tell))
+            self._news.set()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="persist_magic monitor", daemon=True)
+                self._thread.start()
+
+    def _watch(self) -> None:
+        pause = pauses()
+        while True:
+            with self._lock:
+                watched = list(self._watched)
+                if not watched:
+                    self._thread = None
+                    return
+            for each, status in zip(watched, statuses([job for job, _ in watched]), strict=True):
+                gone = isinstance(status, NoSuchJob)
+                ended = isinstance(status, Status) and (status.state.ended or status.state is JobState.EMPTY)
+                if gone or ended:
+                    with self._lock:
+                        self._watched.remove(each)
+                if isinstance(status, Status) and ended:
+                    self._tell(*each, status)
+            if self._news.wait(next(pause)):
+                self._news.clear()
+                pause = pauses()
+
+    @staticmethod
+    def _tell(job: Job, tell: Callable[[Job, Status], None], status: Status) -> None:
+        try:
+            tell(job, status)
+        except Exception:  # noqa: BLE001  one that fails must not silence the others
+            traceback.print_exc(file=sys.__stderr__)
+
+
+monitor = Monitor()

@@ -1,0 +1,323 @@
+"""What a cell has put out, and how it is put together again.
+
+Owns the events of display.jsonl (what was displayed, cleared or updated, with its place in the streams), the fold from
+events and streams to a notebook's outputs, and what control characters leave of a text. Standard library only: the worker
+writes what is read here. Knows nothing of how outputs are shown.
+
+An event is one line of JSON, named after Jupyter's messages. ``at`` holds the sizes of stdout and stderr, in bytes, when it
+happened: what a stream holds between two events was written between them. An event of type "order" marks only a place.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+
+from .logs import log_size
+from .records import Frozen, frozen
+from .store import RunDirectory, open_regular
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Event = dict[str, Any]
+    Output = dict[str, Any]
+
+STREAM_LIMIT = 1_000_000
+"""How many bytes of the streams are put into outputs, the last ones; the logs have all of it."""
+
+_STREAMS = ("stdout", "stderr")
+_WIDGET = "application/vnd.jupyter.widget-view+json"
+
+
+@frozen
+class Span(Frozen):
+    """A piece of a stream among the outputs, in bytes.
+
+    Attributes
+    ----------
+    stream : int
+        0 is stdout, 1 stderr.
+    """
+
+    stream: int
+    start: int
+    stop: int
+
+
+# ---------------------------------------------------------------- events
+
+
+def encode(event: Event) -> bytes:
+    """Return an event as its line."""
+    return json.dumps(event, separators=(",", ":"), default=_encodable).encode() + b"\n"
+
+
+def _encodable(value: Any) -> Any:
+    """What JSON has no type for, as Jupyter's kernel sends it."""
+    import numbers
+
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        import base64
+
+        return base64.b64encode(value).decode("ascii")
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    return str(value)
+
+
+def decode(data: bytes) -> tuple[list[Event], int]:
+    """Return the events of whole lines, and how many lines are none.
+
+    A last line without its end is still being written and does not count.
+    """
+    events, damaged = [], 0
+    for line in data.split(b"\n")[:-1]:
+        try:
+            event = json.loads(line)
+        except (ValueError, RecursionError):
+            event = None
+        if _is_event(event):
+            events.append(event)
+        else:
+            damaged += 1
+    return events, damaged
+
+
+_FIELDS: dict[str, dict[str, type]] = {
+    "order": {},
+    "clear_output": {"wait": bool},
+    "display_data": {"data": dict, "metadata": dict},
+    "update_display_data": {"data": dict, "metadata": dict, "display_id": str},
+    "execute_result": {"data": dict, "metadata": dict},
+    "error": {"ename": str, "evalue": str, "traceback": list, "echo": int},
+}
+_OUTPUTS = ("display_data", "execute_result", "error")
+
+
+def _is_event(event: Any) -> bool:
+    if not isinstance(event, dict) or event.get("type") not in _FIELDS:
+        return False
+    at = event.get("at")
+    if not isinstance(at, list) or len(at) != 2 or not all(type(each) is int and each >= 0 for each in at):
+        return False
+    return all(isinstance(event.get(name), kind) for name, kind in _FIELDS[event["type"]].items())
+
+
+def arrange(events: Iterable[Event], sizes: tuple[int, int]) -> list[Span | Event]:
+    """Return what is to be seen when all events have happened, in order.
+
+    Parameters
+    ----------
+    sizes : (int, int)
+        Bytes that stdout and stderr hold.
+    """
+    shown: list[Span | Event] = []
+    places: dict[str, list[int]] = {}  # of a display_id, the indices in `shown`
+    waiting = False
+    position = [0, 0]
+
+    def add(piece: Span | Event) -> None:
+        nonlocal waiting
+        if waiting:
+            waiting = False
+            shown.clear()
+            places.clear()
+        shown.append(piece)
+
+    def advance(at: list[int]) -> None:
+        for stream in (0, 1):
+            stop = min(at[stream], sizes[stream])
+            if stop > position[stream]:
+                last = shown[-1] if shown and not waiting else None
+                if isinstance(last, Span) and (last.stream, last.stop) == (stream, position[stream]):
+                    shown[-1] = Span(stream, last.start, stop)
+                else:
+                    add(Span(stream, position[stream], stop))
+                position[stream] = stop
+
+    for event in events:
+        advance(event["at"])
+        kind = event["type"]
+        if kind == "clear_output":
+            waiting = event["wait"]
+            if not waiting:
+                shown.clear()
+                places.clear()
+        elif kind == "update_display_data":
+            for place in places.get(event["display_id"], ()):
+                old = shown[place]
+                assert isinstance(old, dict)
+                shown[place] = {**old, "data": event["data"], "metadata": event["metadata"]}
+        elif kind in _OUTPUTS:
+            add(event)
+            if isinstance(event.get("display_id"), str):
+                places.setdefault(event["display_id"], []).append(len(shown) - 1)
+            if kind == "error":  # stderr repeats it for those who read the log
+                position[1] = max(position[1], min(event["at"][1] + event["echo"], sizes[1]))
+    advance(list(sizes))
+    return shown
+
+
+def condense(events: list[Event]) -> list[Event]:
+    """Return fewer events that amount to the same, whatever comes later: what was cleared or updated since is left out."""
+    kept: list[Event] = []
+    waiting = -1  # the index of a clear_output that takes effect with the next output
+    places: dict[str, list[int]] = {}
+    for event in events:
+        kind = event["type"]
+        if waiting >= 0 and (kind in _OUTPUTS or event["at"] != kept[waiting]["at"]):  # there was output, so it has
+            kept = [{**kept[waiting], "wait": False}, *kept[waiting + 1 :]]
+            waiting, places = -1, {}
+        if kind == "clear_output" and not event["wait"]:
+            kept, waiting, places = [event], -1, {}
+        elif kind == "update_display_data":
+            for place in places.get(event["display_id"], ()):
+                kept[place] = {**kept[place], "data": event["data"], "metadata": event["metadata"]}
+            kept.append({"at": event["at"], "type": "order"})
+        else:
+            if kind == "clear_output":
+                waiting = len(kept)
+            elif isinstance(event.get("display_id"), str):
+                places.setdefault(event["display_id"], []).append(len(kept))
+            kept.append(event)
+    return kept
+
+
+# ---------------------------------------------------------------- outputs
+
+
+def read(run: RunDirectory, limit: int = STREAM_LIMIT) -> list[Output]:
+    """Return what a run has put out so far, as a notebook's outputs (nbformat 4).
+
+    An ``execute_result`` whose ``data`` is empty stands for a result of plain data, whose repr nobody has made yet.
+
+    Parameters
+    ----------
+    limit : int
+        So many bytes of the streams at most, the last ones.
+    """
+    paths = run.stdout_path, run.stderr_path
+    events, damaged = decode(_contents(run.display_path))
+    sizes = log_size(paths[0]), log_size(paths[1])
+    pieces = arrange(events, sizes)
+    excess = sum(piece.stop - piece.start for piece in pieces if isinstance(piece, Span)) - limit
+    outputs: list[Output] = []
+    if excess > 0:
+        outputs.append(_stream(1, f"… {excess} bytes left out; %persist_log {run.job.name} shows them\n"))
+    for piece in pieces:
+        if not isinstance(piece, Span):
+            outputs.append(_output(piece))
+            continue
+        cut = min(max(0, excess), piece.stop - piece.start)
+        excess -= cut
+        if piece.start + cut < piece.stop:
+            outputs.append(_stream(piece.stream, _text(paths[piece.stream], piece.start + cut, piece.stop)))
+    if damaged:
+        outputs.append(_stream(1, f"persist_magic: {damaged} lines of {run.display_path} are damaged and left out\n"))
+    return outputs
+
+
+def _output(event: Event) -> Output:
+    kind = event["type"]
+    if kind == "error":
+        words = {name: event[name] for name in ("ename", "evalue")}
+        return {"output_type": "error", **words, "traceback": [str(line) for line in event["traceback"]]}
+    data = {mime: value for mime, value in event["data"].items() if mime != _WIDGET}  # its model died with the worker
+    output: Output = {"output_type": kind, "data": data, "metadata": event["metadata"]}
+    return {**output, "execution_count": None} if kind == "execute_result" else output
+
+
+def _stream(stream: int, text: str) -> Output:
+    return {"output_type": "stream", "name": _STREAMS[stream], "text": text}
+
+
+def _text(path: str, start: int, stop: int) -> str:
+    with open_regular(path) as file:
+        file.seek(start)
+        return settle(file.read(stop - start).decode("utf-8", "replace"))
+
+
+def _contents(path: str) -> bytes:
+    try:
+        with open_regular(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+# ---------------------------------------------------------------- control characters
+
+_STEERS = re.compile(r"[\r\b]|\x1b(?!\[[0-9;]*m)")
+_MOVES_UP = re.compile(r"\x1b\[[0-9]*A")
+_PARTS = re.compile(r"([\r\n\b]|\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?)")
+_FARTHEST = 10_000  # columns and rows that a cursor may be moved at once
+
+
+def settle(text: str) -> str:
+    r"""Return what a terminal would show in the end: carriage returns, backspaces and cursor movements carried out.
+
+    Colours stay. A progress bar, which is many texts parted by ``\r``, is one line, nested ones a line each.
+    """
+    if not _STEERS.search(text):
+        return text
+    if _MOVES_UP.search(text):
+        return _settled(text)
+    return "\n".join(_settled(line) if _STEERS.search(line) else line for line in text.split("\n"))
+
+
+def _settled(text: str) -> str:
+    lines: list[list[str]] = [[]]  # of cells: a character with the colours that begin before it
+    row = column = 0
+    colours = ""
+    for part in filter(None, _PARTS.split(text)):
+        if part == "\n":
+            row, column = row + 1, 0
+        elif part == "\r":
+            column = 0
+        elif part == "\b":
+            column = max(0, column - 1)
+        elif part[0] != "\x1b":
+            line = lines[row]
+            line.extend(" " * (column - len(line)))
+            cells = list(part)
+            cells[0], colours = colours + cells[0], ""
+            line[column : column + len(cells)] = cells
+            column += len(cells)
+        elif part.startswith("\x1b[") and part[-1] == "m":
+            colours += part
+        elif part.startswith("\x1b["):
+            row, column = _moved(lines, row, column, part)
+        while len(lines) <= row:
+            lines[-1], colours = [*lines[-1], colours] if colours else lines[-1], ""
+            lines.append([])
+    if colours:
+        lines[row].append(colours)
+    return "\n".join("".join(line) for line in lines)
+
+
+def _moved(lines: list[list[str]], row: int, column: int, sequence: str) -> tuple[int, int]:
+    """Carry out a control sequence (ECMA-48): cursor up, down, right, left, to a column; erase in line."""
+    digits = sequence[2:-1]
+    number = min(int(digits), _FARTHEST) if digits.isdecimal() else 0
+    many = max(1, number)
+    kind = sequence[-1]
+    if kind == "A":
+        return max(0, row - many), column
+    if kind == "B":
+        return row + many, column
+    if kind in "CD":
+        return row, max(0, column + (many if kind == "C" else -many))
+    if kind == "G":
+        return row, many - 1
+    if kind == "K":
+        line = lines[row]
+        if number in (0, 2):
+            del line[column if number == 0 else 0 :]
+        else:
+            line[: column + 1] = " " * min(len(line), column + 1)
+    return row, column

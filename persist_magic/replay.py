@@ -1,0 +1,111 @@
+"""How outputs are shown: in Jupyter as real ones, in a terminal or a script as text, in a file as a notebook.
+
+Owns the ways out. Outputs are dicts as nbformat 4 has them, see `outputs.read`. Knows nothing of jobs; IPython is used where
+it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .outputs import Output
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def show(outputs: Iterable[Output]) -> None:
+    """Show outputs here, in their order.
+
+    In an IPython shell they become the cell's own: a frontend displays each in the richest form that it has, and the
+    notebook keeps them when it is saved. Elsewhere they are printed.
+    """
+    shell = _shell()
+    for output in outputs:
+        kind = output["output_type"]
+        if kind == "stream":
+            stream = sys.stdout if output["name"] == "stdout" else sys.stderr
+            stream.write(output["text"])
+            stream.flush()  # a kernel has a buffer for each stream, which would lose the order
+        elif kind == "error":
+            lines = output["traceback"] if coloured() else without_colours(output["traceback"])
+            if shell is not None and hasattr(shell, "kernel"):
+                shell._showtraceback(_named(output["ename"]), output["evalue"], lines)
+            else:
+                print(*lines, sep="\n")
+        elif shell is not None:
+            shell.display_pub.publish(data=output["data"], metadata=output["metadata"])
+        else:
+            print(output["data"].get("text/plain", ""))
+
+
+def _named(name: str) -> type[Exception]:
+    """A class of that name, which is all that a kernel tells of an exception."""
+    return type(name, (Exception,), {})
+
+
+def _shell() -> Any:
+    """The IPython shell of this process, or None."""
+    ipython = sys.modules.get("IPython")
+    return ipython.get_ipython() if ipython is not None else None
+
+
+def coloured() -> bool:
+    """Return whether whoever looks wants colours: an IPython shell that has not switched them off, or a terminal."""
+    shell = _shell()
+    if shell is not None:
+        return str(shell.colors).lower() != "nocolor"
+    return sys.stdout.isatty()
+
+
+def without_colours(lines: Iterable[str]) -> list[str]:
+    """Return lines of text without their colours."""
+    return [_COLOURS.sub("", line) for line in lines]
+
+
+def plain(value: Any) -> dict[str, str]:
+    """Return plain data as IPython shows it, in a bundle of MIME types."""
+    from IPython.lib import pretty
+
+    return {"text/plain": pretty.pretty(value)}  # type: ignore[no-untyped-call]
+
+
+def header(title: str, facts: dict[str, str]) -> str:
+    """Return facts as Markdown, a table below a title."""
+
+    def harmless(text: str) -> str:
+        text = " ".join(text.split())
+        return re.sub(r"([\\`*_{}\[\]<>#|$~!&])", r"\\\1", text)
+
+    rows = [f"| {harmless(name)} | {harmless(words)} |" for name, words in facts.items()]
+    return "\n".join([f"# {harmless(title)}", "", "| | |", "| --- | --- |", *rows])
+
+
+def notebook(header: str, cell: str, outputs: Iterable[Output], language_version: str) -> str:
+    """Return a notebook of one cell, as the JSON of nbformat 4.5.
+
+    Parameters
+    ----------
+    header : str
+        Markdown, above the cell.
+    language_version : str
+        The Python that ran the cell.
+    """
+    metadata = {
+        "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
+        "language_info": {"name": "python", "version": language_version},
+    }
+    code: dict[str, Any] = {
+        "cell_type": "code",
+        "id": "cell",
+        "metadata": {},
+        "source": cell,
+        "execution_count": None,
+        "outputs": list(outputs),
+    }
+    cells = [{"cell_type": "markdown", "id": "header", "metadata": {}, "source": header}, code]
+    return json.dumps({"cells": cells, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}, indent=1) + "\n"

@@ -1,0 +1,259 @@
+"""What the cell puts out: the streams as files that are live, and the events that keep the order of it all.
+
+Owns the objects behind sys.stdout and sys.stderr, and the writing of display.jsonl. Knows nothing of IPython, whose
+displays arrive here as plain data.
+
+A text that is printed is in the file at once. Only while a cell prints in bursts (hundreds of pieces in a tenth of a second)
+are they gathered, for a tenth of a second at most: a system call for each would cost more than the printing. Programs that
+the cell starts write to the same files by themselves.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import io
+import os
+import sys
+import time
+
+from ..outputs import condense, decode, encode
+from ..store import RunDirectory
+from .ticker import TICK_SECONDS, ticker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_BURST = 256
+"""So many writes within one tick are a burst."""
+_CALM_BYTES = 4096
+"""A tick with less than that ends it."""
+_CONDENSE_BYTES = 16 << 20
+"""From this size on display.jsonl is rewritten without what was cleared or updated since, whenever it has doubled."""
+_STARTS = frozenset({"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.forkpty"})
+"""Audit events after which another program may write to the same files."""
+
+
+class Log(io.BufferedIOBase):
+    """What is below the text of sys.stdout or sys.stderr; writes at once.
+
+    Parameters
+    ----------
+    descriptor : int
+        1 or 2.
+    path : str
+        The file that it stands for, and still does if the cell redirects the descriptor.
+    """
+
+    closed = False  # asked for by each print, and the base class's property is slow
+
+    def __init__(self, recorder: Recorder, descriptor: int, path: str) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        self._file = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        os.dup2(self._file, descriptor)
+        self.raw = io.FileIO(descriptor, "w", closefd=False)
+        self.name, self.mode = f"<{'stdout' if descriptor == 1 else 'stderr'}>", "w"
+        self._recorder, self._descriptor = recorder, descriptor
+        self._until, self._count = 0.0, 0
+        self.written = 0
+        self.text = io.TextIOWrapper(self, "utf-8", "backslashreplace", newline="\n", write_through=True)
+
+    def size(self) -> int:
+        """Bytes that the file holds, whoever wrote them."""
+        return os.fstat(self._file).st_size
+
+    def close(self) -> None:
+        self.closed = True
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, data: Any) -> int:
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")
+        recorder = self._recorder
+        if not recorder.here:  # a process that the cell forked
+            return _write_all(self._descriptor, data)
+        with recorder.lock:
+            recorder.turn_to(self)
+            if recorder.burst is not self:
+                self._count_write()
+            length = _write_all(self._descriptor, data)
+            self.written += length
+            return length
+
+    def _count_write(self) -> None:
+        now = time.monotonic()
+        if now > self._until:
+            self._until, self._count = now + TICK_SECONDS, 0
+        self._count += 1
+        if self._count > _BURST:
+            self._recorder.begin_burst(self)
+
+
+def _write_all(descriptor: int, data: Any) -> int:
+    view = memoryview(data).cast("B")
+    length = len(view)
+    while view:
+        view = view[os.write(descriptor, view) :]
+    return length
+
+
+class Recorder:
+    """Records one run's output; there is one in a process.
+
+    Making one lets descriptors 1 and 2, and so what the cell starts, write to the run's files.
+
+    Attributes
+    ----------
+    here : bool
+        Whether this is the process of the cell and not one that it forked.
+    burst : Log or None
+        The log whose text is being gathered.
+    lock : RLock
+        Held while something is written; whoever holds it finds the files in order.
+    """
+
+    def __init__(self, run: RunDirectory) -> None:
+        self._path = run.display_path
+        self.here = True
+        self.lock = _thread.RLock()
+        self.burst: Log | None = None
+        self._last: Log | None = None
+        self._before_tick = 0
+        self._size, self._condense_at = 0, _CONDENSE_BYTES
+        self._events: int | None = None
+        self._audited = False
+        self.logs = Log(self, 1, run.stdout_path), Log(self, 2, run.stderr_path)
+        sys.stdout, sys.stderr = (log.text for log in self.logs)
+        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
+        os.register_at_fork(before=self._before_fork, after_in_child=self._in_child)
+
+    # ---- order
+
+    def turn_to(self, log: Log) -> None:
+        """Mark the place if another stream was written last. The caller holds the lock."""
+        if self._last is log:
+            return
+        self._end_burst()
+        if self._last is not None:
+            with contextlib.suppress(OSError):  # a full disk takes away the order, not the print
+                self._write({"at": self._place(), "type": "order"})
+        self._last = log
+
+    def record(self, kind: str, **content: Any) -> None:
+        """Record an event at this place."""
+        with self.lock:
+            self.flush()
+            self._write({"at": self._place(), "type": kind, **content})
+            if self._size > self._condense_at and self.here:
+                self._condense()
+
+    def record_error(self, error: BaseException, traceback: list[str], text: str) -> None:
+        """Record what ended the cell; `text` goes to stderr, for those who read the log."""
+        with self.lock:
+            self.flush()
+            words = {"ename": type(error).__name__, "evalue": safe_str(error), "traceback": traceback}
+            place, echo = self._place(), text.encode("utf-8", "backslashreplace")
+            self._write({"at": place, "type": "error", **words, "echo": len(echo)})
+            with contextlib.suppress(OSError):  # a full disk; the outcome record has the traceback too
+                _write_all(self.logs[1].fileno(), echo)
+
+    def _place(self) -> list[int]:
+        return [log.size() for log in self.logs]
+
+    def _write(self, event: dict[str, Any]) -> None:
+        line = encode(event)
+        events = self._events
+        if events is None:
+            events = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        _write_all(events, line)
+        if self.here:
+            self._events = events
+            self._size += len(line)
+        else:  # not kept: the cell's own process may rewrite the file
+            os.close(events)
+
+    def _condense(self) -> None:
+        """Rewrite the events without what nobody will see again, for example the frames of a live plot."""
+        with open(self._path, "rb") as file:
+            events, _ = decode(file.read())
+        temporary = f"{self._path}.tmp"
+        lines = b"".join(map(encode, condense(events)))
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        _write_all(descriptor, lines)
+        os.rename(temporary, self._path)
+        if self._events is not None:
+            os.close(self._events)
+        self._events, self._size = descriptor, len(lines)
+        self._condense_at = max(_CONDENSE_BYTES, 2 * len(lines))
+
+    # ---- bursts
+
+    def begin_burst(self, log: Log) -> None:
+        """Gather the text of the stream that is being written; until it calms down, or anything else happens."""
+        if not self._audited:  # it cannot be taken back and costs a little at each of Python's audit events
+            self._audited = True
+            sys.addaudithook(self._audit)
+        self._before_tick = log.written
+        if ticker.add(self._tick):
+            self.burst = log
+            log.text.reconfigure(write_through=False)
+
+    def _end_burst(self) -> None:
+        log, self.burst = self.burst, None
+        if log is not None:
+            with contextlib.suppress(ValueError):  # the cell closed or detached it
+                log.text.reconfigure(write_through=True)
+
+    def _tick(self) -> bool:
+        with self.lock:
+            log = self.burst
+            if log is None:
+                return False
+            self.flush()
+            calm = log.written - self._before_tick < _CALM_BYTES
+            self._before_tick = log.written
+            if calm:
+                self._end_burst()
+            return not calm
+
+    def flush(self) -> None:
+        """Let the files hold all that was printed."""
+        log = self.burst
+        if log is not None and self.here:
+            with self.lock, contextlib.suppress(ValueError):
+                log.text.flush()
+
+    def _audit(self, event: str, arguments: object) -> None:
+        if self.burst is not None and event in _STARTS:
+            self.flush()
+
+    # ---- forks
+
+    def _before_fork(self) -> None:
+        if self.here:
+            with self.lock:
+                self._end_burst()
+
+    def _in_child(self) -> None:
+        self.here, self.burst, self._events = False, None, None
+        self.lock = _thread.RLock()
+        for log in self.logs:
+            with contextlib.suppress(ValueError):  # a line is one write: several processes share the file
+                log.text.reconfigure(line_buffering=True, write_through=False)
+
+
+def safe_str(error: BaseException) -> str:
+    """Return an exception's text, whatever its ``__str__`` does."""
+    try:
+        return str(error)
+    except Exception as trouble:  # noqa: BLE001  a user's __str__ may raise anything
+        return f"(its str() raised {type(trouble).__name__})"

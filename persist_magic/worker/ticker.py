@@ -1,0 +1,77 @@
+"""One thread for what must happen a moment later, while there is anything.
+
+Owns when it starts and ends. It is there only while something waits to be written: most cells never have it, and none has
+it while it forks, since a process with threads had better not.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+from collections.abc import Callable
+
+TICK_SECONDS = 0.1
+
+
+class Ticker:
+    """Calls functions again and again, until each says that it has nothing left to do."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Callable[[], bool], None] = {}
+        self._lock = _thread.allocate_lock()
+        self._thread: tuple[_thread.LockType, _thread.LockType] | None = None
+        os.register_at_fork(before=self.stop, after_in_child=self._forget)
+
+    def add(self, function: Callable[[], bool]) -> bool:
+        """Call a function each tick as long as it returns True; return whether that can be done."""
+        with self._lock:
+            self._waiting[function] = None
+            if self._thread is not None:
+                return True
+            stop, ended = _thread.allocate_lock(), _thread.allocate_lock()
+            stop.acquire()
+            ended.acquire()
+            try:
+                _thread.start_new_thread(self._run, (stop, ended))
+            except RuntimeError:  # as many threads as the system allows
+                self._waiting.clear()
+                return False
+            self._thread = stop, ended
+            return True
+
+    def _run(self, stop: _thread.LockType, ended: _thread.LockType) -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are the cell's
+        try:
+            while not stop.acquire(timeout=TICK_SECONDS):
+                with self._lock:
+                    due, self._waiting = self._waiting, {}
+                again = [function for function in due if function()]
+                with self._lock:
+                    self._waiting.update(dict.fromkeys(again))
+                    if not self._waiting:
+                        if self._thread is not None and self._thread[0] is stop:
+                            self._thread = None
+                        return
+        finally:
+            ended.release()
+
+    def stop(self) -> None:
+        """End the thread, at once; what waited has been done, or is done by a later `add`."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        if thread is not None:
+            thread[0].release()
+            thread[1].acquire(timeout=1.0)
+            for function in waiting:
+                function()
+
+    def _forget(self) -> None:
+        self._lock = _thread.allocate_lock()
+        self._waiting.clear()
+        self._thread = None
+
+
+ticker = Ticker()
