@@ -382,6 +382,7 @@ def _spec(
         warnings=captured.warnings,
         ranks=mpi,
         mpi_options=tuple(mpi_options),
+        notebook=world.notebook,
         figures=world.figures,
     )
 
@@ -775,9 +776,8 @@ class Job:
 
     def _error_lines(self) -> tuple[str, ...]:
         """The job's traceback as IPython shows one."""
-        lines = [
-            line for each in outputs.read(self._run(), 0) if each["output_type"] == "error" for line in each["traceback"]
-        ]
+        found, result = outputs.read(self._run(), limit=0)
+        lines = [line for at in result for line in found[at].get("traceback", ())]
         return tuple(lines if replay.coloured() else replay.without_colours(lines))
 
     def _exception(self, outcome: Outcome | None) -> BaseException | None:
@@ -880,15 +880,16 @@ class Job:
         Damaged
             If the run cannot be found.
         """
-        found = []
-        for output in outputs.read(self._run()):
+        found, _ = outputs.read(self._run())
+        for output in found:
             if output["output_type"] == "execute_result" and not output["data"]:
-                data = self._plain_result()
-                if not data:
-                    continue  # it is being written
-                output["data"] = data
-            found.append(output)
-        return found
+                output["data"] = self._plain_result()
+        return [output for output in found if output.get("data") != {}]  # the result may just be being written
+
+    def outputs_around_result(self) -> tuple[list[Output], list[Output]]:
+        """Return what came before the result, or the error, and what came after it; as `outputs`."""
+        found, result = outputs.read(self._run())
+        return found[: result.start], found[result.stop :]
 
     def _plain_result(self) -> dict[str, str]:
         """The result's text, which is made where it is looked at; see `worker.execution.plain_text`."""

@@ -14,7 +14,7 @@ import shlex
 import time
 import types
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 from traitlets import List as ListTrait
@@ -27,6 +27,9 @@ from .errors import JobCancelled, JobFailed, NameTaken, NotPickled, PersistError
 from .job import DEFAULT_ROOT, ROOT_VARIABLE, Job, jobs, load, preview, set_session_root, submit
 from .status import JobState
 from .views import table
+
+if TYPE_CHECKING:
+    from .outputs import Output
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -140,6 +143,7 @@ class PersistMagics(Magics):
     def __init__(self, shell: Any, **options: Any) -> None:
         super().__init__(shell, **options)
         self._start_directory = os.getcwd()
+        self._rest: list[Output] = []
 
     @property
     def _session(self) -> Any:
@@ -281,10 +285,24 @@ class PersistMagics(Magics):
                     return None
             status = job.wait(words.timeout)
             self._remark(job.remarks(status))
-            if not words.quiet:  # the result and the error are shown by IPython, as what this magic gives
-                replay.show(each for each in job.outputs() if each["output_type"] not in ("execute_result", "error"))
+            if not words.quiet:
+                self._replay(job)
             return job.fetch(words.timeout)
         return None
+
+    def _replay(self, job: Job) -> None:
+        """Show what the cell has put out, but for its result or error, which IPython shows as what the magic gives."""
+        self._show_rest()
+        before, self._rest = job.outputs_around_result()
+        replay.show(before)
+        if self._rest:  # for example figures, which a notebook shows below the result
+            self._session.events.register("post_execute", self._show_rest)
+
+    def _show_rest(self) -> None:
+        rest, self._rest = self._rest, []
+        if rest:
+            self._session.events.unregister("post_execute", self._show_rest)
+            replay.show(rest)
 
     def _bring(self, job: Job, words: Any) -> None:
         def check(names: list[str]) -> None:
@@ -308,6 +326,7 @@ class PersistMagics(Magics):
             words = commands.verb_parser("show", "%persist_show").parse_args(_words(line))
             job = load(words.name)
             status = job.status()
+            self._show_rest()
             if status.state is not JobState.DONE:
                 print(table.harmless(f"{job.name}: {status.describe(time.time())}"))
             self._remark(job.remarks(status))

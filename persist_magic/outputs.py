@@ -6,6 +6,7 @@ writes what is read here. Knows nothing of how outputs are shown.
 
 An event is one line of JSON, named after Jupyter's messages. ``at`` holds the sizes of stdout and stderr, in bytes, when it
 happened: what a stream holds between two events was written between them. An event of type "order" marks only a place.
+``of_result`` marks the value of the last expression, or the error that ended the cell.
 """
 
 from __future__ import annotations
@@ -100,12 +101,13 @@ _OUTPUTS = ("display_data", "execute_result", "error")
 
 
 def _is_event(event: Any) -> bool:
-    if not isinstance(event, dict) or event.get("type") not in _FIELDS:
+    kind = event.get("type") if isinstance(event, dict) else None
+    if not isinstance(kind, str) or kind not in _FIELDS:
         return False
     at = event.get("at")
     if not isinstance(at, list) or len(at) != 2 or not all(type(each) is int and each >= 0 for each in at):
         return False
-    return all(isinstance(event.get(name), kind) for name, kind in _FIELDS[event["type"]].items())
+    return all(isinstance(event.get(name), kind) for name, kind in _FIELDS[kind].items())
 
 
 def arrange(events: Iterable[Event], sizes: tuple[int, int]) -> list[Span | Event]:
@@ -191,8 +193,8 @@ def condense(events: list[Event]) -> list[Event]:
 # ---------------------------------------------------------------- outputs
 
 
-def read(run: RunDirectory, limit: int = STREAM_LIMIT) -> list[Output]:
-    """Return what a run has put out so far, as a notebook's outputs (nbformat 4).
+def read(run: RunDirectory, limit: int = STREAM_LIMIT) -> tuple[list[Output], range]:
+    """Return what a run has put out so far, as a notebook's outputs (nbformat 4), and which of them are its result or error.
 
     An ``execute_result`` whose ``data`` is empty stands for a result of plain data, whose repr nobody has made yet.
 
@@ -207,10 +209,13 @@ def read(run: RunDirectory, limit: int = STREAM_LIMIT) -> list[Output]:
     pieces = arrange(events, sizes)
     excess = sum(piece.stop - piece.start for piece in pieces if isinstance(piece, Span)) - limit
     outputs: list[Output] = []
+    ends: list[int] = []
     if excess > 0:
         outputs.append(_stream(1, f"… {excess} bytes left out; %persist_log {run.job.name} shows them\n"))
     for piece in pieces:
         if not isinstance(piece, Span):
+            if piece.get("of_result") is True:
+                ends.append(len(outputs))
             outputs.append(_output(piece))
             continue
         cut = min(max(0, excess), piece.stop - piece.start)
@@ -219,7 +224,7 @@ def read(run: RunDirectory, limit: int = STREAM_LIMIT) -> list[Output]:
             outputs.append(_stream(piece.stream, _text(paths[piece.stream], piece.start + cut, piece.stop)))
     if damaged:
         outputs.append(_stream(1, f"persist_magic: {damaged} lines of {run.display_path} are damaged and left out\n"))
-    return outputs
+    return outputs, range(ends[0], ends[-1] + 1) if ends else range(len(outputs), len(outputs))
 
 
 def _output(event: Event) -> Output:

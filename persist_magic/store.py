@@ -259,6 +259,8 @@ class JobSpec(Record):
         How many MPI processes run the cell; 0 is a cell without MPI.
     mpi_options : tuple of str
         Options of the program that starts them.
+    notebook : bool
+        Whether the session is a Jupyter kernel.
     figures : dict
         How the session draws its figures.
     """
@@ -288,6 +290,7 @@ class JobSpec(Record):
     warnings: tuple[str, ...] = ()
     ranks: int = 0
     mpi_options: tuple[str, ...] = ()
+    notebook: bool = False
     figures: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 

@@ -36,6 +36,8 @@ class Environment:
         The Python that the job runs under.
     dill : str
         Version of dill if it has been needed, else empty.
+    notebook : bool
+        Whether this is a Jupyter kernel.
     figures : dict
         See `figures`.
     """
@@ -48,6 +50,7 @@ class Environment:
     dill: str
     user: str
     host: str
+    notebook: bool
     figures: dict[str, Any]
 
 
@@ -72,8 +75,14 @@ def record(chosen: Sequence[str] = ()) -> Environment:
         dill=str(getattr(sys.modules.get("dill"), "__version__", "")),
         user=user_name(),
         host=os.uname().nodename,
+        notebook=_is_notebook(),
         figures=figures(),
     )
+
+
+def _is_notebook() -> bool:
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
 
 
 _PROCESSES_OWN = ("backend", "backend_fallback", "interactive", "toolbar")

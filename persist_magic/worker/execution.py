@@ -15,7 +15,7 @@ import signal
 import sys
 import time
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from ..errors import PersistError
 from ..restore import read_session, restore_session
@@ -144,7 +144,8 @@ class _Execution:
             kinds = types.FunctionType, types.ModuleType, type
             self.kept_alive = [value for value in self.namespace.values() if issubclass(type(value), kinds)]
             result = self._run_cell()
-            self._show_result(result)
+            with self._of_result():
+                self._show_result(result)
         except SystemExit as leaving:
             outcome, reason = _exit_words(leaving)
             error = leaving if outcome == "failed" else None
@@ -154,7 +155,8 @@ class _Execution:
         if error is not None and outcome == "done":
             outcome, (reason, trace) = "failed", self._words(error)
             if os.getpid() == self.pid:
-                self._show_error(error, trace)
+                with self._of_result():
+                    self._show_error(error, trace)
         self._show_figures()
         self._close_progress()
         _flush()
@@ -216,8 +218,7 @@ class _Execution:
             from .shell import make
 
             known = set(self.namespace)
-            inline = self.spec.figures.get("inline", {})
-            self.shell = make(self.main, self.recorder, self.job, inline, self.spec.extensions)
+            self.shell = make(self.main, self.recorder, self.job, self.spec)
             self.shell_names = set(self.namespace) - known
         return InteractiveShell.instance()
 
@@ -271,6 +272,14 @@ class _Execution:
         return run
 
     # ---- showing
+
+    @contextlib.contextmanager
+    def _of_result(self) -> Iterator[None]:
+        self.recorder.shows_result = True
+        try:
+            yield
+        finally:
+            self.recorder.shows_result = False
 
     def _show_result(self, value: Any) -> None:
         """Record the value of the last expression as a notebook shows it, so that it is seen without being loaded."""

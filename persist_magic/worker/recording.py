@@ -18,7 +18,7 @@ import sys
 import time
 
 from ..outputs import condense, decode, encode
-from ..store import RunDirectory
+from ..store import RunDirectory, write_atomic
 from .ticker import TICK_SECONDS, ticker
 
 TYPE_CHECKING = False
@@ -31,8 +31,48 @@ _CALM_BYTES = 4096
 """A tick with less than that ends it."""
 _CONDENSE_BYTES = 16 << 20
 """From this size on display.jsonl is rewritten without what was cleared or updated since, whenever it has doubled."""
-_STARTS = frozenset({"subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.forkpty"})
-"""Audit events after which another program may write to the same files."""
+_OTHERS = {
+    *("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec", "os.forkpty"),
+    *("_thread.start_new_thread", "_thread.start_joinable_thread"),
+}
+"""Audit events after which somebody else may write to the same files."""
+
+
+class Held:
+    """A file that is kept open for appending, and opened again should the cell have closed all descriptors that it found.
+
+    Its descriptor may then be another file's, so whose it is is asked each time.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._open()
+
+    def _open(self) -> None:
+        self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        info = os.fstat(self._descriptor)
+        self._identity = info.st_dev, info.st_ino
+
+    def _checked(self) -> os.stat_result:
+        try:
+            info = os.fstat(self._descriptor)
+            if (info.st_dev, info.st_ino) == self._identity:
+                return info
+        except OSError:
+            pass
+        self._open()
+        return os.fstat(self._descriptor)
+
+    def descriptor(self) -> int:
+        self._checked()
+        return self._descriptor
+
+    def size(self) -> int:
+        """Bytes that the file holds, whoever wrote them."""
+        return self._checked().st_size
+
+    def close(self) -> None:
+        os.close(self.descriptor())
 
 
 class Log(io.BufferedIOBase):
@@ -49,19 +89,14 @@ class Log(io.BufferedIOBase):
     closed = False  # asked for by each print, and the base class's property is slow
 
     def __init__(self, recorder: Recorder, descriptor: int, path: str) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        self._file = os.open(path, flags | os.O_CLOEXEC, 0o600)
-        os.dup2(self._file, descriptor)
+        self.file = Held(path)
+        os.dup2(self.file.descriptor(), descriptor)
         self.raw = io.FileIO(descriptor, "w", closefd=False)
         self.name, self.mode = f"<{'stdout' if descriptor == 1 else 'stderr'}>", "w"
         self._recorder, self._descriptor = recorder, descriptor
         self._until, self._count = 0.0, 0
         self.written = 0
         self.text = io.TextIOWrapper(self, "utf-8", "backslashreplace", newline="\n", write_through=True)
-
-    def size(self) -> int:
-        """Bytes that the file holds, whoever wrote them."""
-        return os.fstat(self._file).st_size
 
     def close(self) -> None:
         self.closed = True
@@ -115,6 +150,8 @@ class Recorder:
     ----------
     here : bool
         Whether this is the process of the cell and not one that it forked.
+    shows_result : bool
+        Whether what is recorded now is the value of the last expression, or the error that ended the cell.
     burst : Log or None
         The log whose text is being gathered.
     lock : RLock
@@ -128,8 +165,9 @@ class Recorder:
         self.burst: Log | None = None
         self._last: Log | None = None
         self._before_tick = 0
+        self.shows_result = False
         self._size, self._condense_at = 0, _CONDENSE_BYTES
-        self._events: int | None = None
+        self._events: Held | None = None
         self._audited = False
         self.logs = Log(self, 1, run.stdout_path), Log(self, 2, run.stderr_path)
         sys.stdout, sys.stderr = (log.text for log in self.logs)
@@ -152,53 +190,55 @@ class Recorder:
         """Record an event at this place."""
         with self.lock:
             self.flush()
-            self._write({"at": self._place(), "type": kind, **content})
+            event = {"at": self._place(), "type": kind, **content}
+            self._write({**event, "of_result": True} if self.shows_result else event)
             if self._size > self._condense_at and self.here:
                 self._condense()
 
     def record_error(self, error: BaseException, traceback: list[str], text: str) -> None:
         """Record what ended the cell; `text` goes to stderr, for those who read the log."""
         with self.lock:
-            self.flush()
             words = {"ename": type(error).__name__, "evalue": safe_str(error), "traceback": traceback}
-            place, echo = self._place(), text.encode("utf-8", "backslashreplace")
-            self._write({"at": place, "type": "error", **words, "echo": len(echo)})
+            echo = text.encode("utf-8", "backslashreplace")
+            self.record("error", **words, echo=len(echo))
             with contextlib.suppress(OSError):  # a full disk; the outcome record has the traceback too
                 _write_all(self.logs[1].fileno(), echo)
 
     def _place(self) -> list[int]:
-        return [log.size() for log in self.logs]
+        return [log.file.size() for log in self.logs]
 
     def _write(self, event: dict[str, Any]) -> None:
         line = encode(event)
-        events = self._events
-        if events is None:
-            events = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        _write_all(events, line)
+        events = self._events or Held(self._path)
+        _write_all(events.descriptor(), line)
         if self.here:
             self._events = events
             self._size += len(line)
         else:  # not kept: the cell's own process may rewrite the file
-            os.close(events)
+            events.close()
 
     def _condense(self) -> None:
         """Rewrite the events without what nobody will see again, for example the frames of a live plot."""
         with open(self._path, "rb") as file:
             events, _ = decode(file.read())
-        temporary = f"{self._path}.tmp"
         lines = b"".join(map(encode, condense(events)))
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        _write_all(descriptor, lines)
-        os.rename(temporary, self._path)
+        write_atomic(self._path, lines, sync=False)
         if self._events is not None:
-            os.close(self._events)
-        self._events, self._size = descriptor, len(lines)
+            self._events.close()
+        self._events, self._size = None, len(lines)
         self._condense_at = max(_CONDENSE_BYTES, 2 * len(lines))
 
     # ---- bursts
 
     def begin_burst(self, log: Log) -> None:
-        """Gather the text of the stream that is being written; until it calms down, or anything else happens."""
+        """Gather the text of the stream that is being written; until it calms down, or anything else happens.
+
+        Not while the cell has threads: a TextIOWrapper that gathers may lose text that several of them print
+        (python/cpython#119506, still so in Python 3.11).
+        """
+        threading = sys.modules.get("threading")
+        if threading is not None and threading.active_count() > 1:
+            return
         if not self._audited:  # it cannot be taken back and costs a little at each of Python's audit events
             self._audited = True
             sys.addaudithook(self._audit)
@@ -233,8 +273,9 @@ class Recorder:
                 log.text.flush()
 
     def _audit(self, event: str, arguments: object) -> None:
-        if self.burst is not None and event in _STARTS:
-            self.flush()
+        if self.burst is not None and event in _OTHERS:
+            with self.lock:
+                self._end_burst()
 
     # ---- forks
 

@@ -16,7 +16,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
 
-from ..store import JobDirectory
+from ..store import JobDirectory, JobSpec
 from .recording import Recorder
 
 
@@ -70,20 +70,19 @@ class JobShell(InteractiveShell):
         return lines
 
 
-def make(
-    main: ModuleType, recorder: Recorder, job: JobDirectory, figures: dict[str, Any], extensions: tuple[str, ...]
-) -> JobShell:
+def make(main: ModuleType, recorder: Recorder, job: JobDirectory, spec: JobSpec) -> JobShell:
     """Make the shell.
 
-    Parameters
-    ----------
-    figures : dict
-        Settings of matplotlib's inline backend, by the names of its traits.
+    For the job of a notebook its class has the name of a notebook's shell: by that libraries (plotly, rich, pandas) decide
+    whether to display something rich.
     """
     config = Config()
     config.HistoryManager.enabled = False
-    config.InlineBackend.update(figures)
-    shell = JobShell.instance(
+    config.InlineBackend.update(spec.figures.get("inline", {}))
+    kind: type[JobShell] = JobShell
+    if spec.notebook:
+        kind = type("ZMQInteractiveShell", (JobShell,), {"__module__": "ipykernel.zmqshell"})
+    shell = kind.instance(
         user_module=main,
         user_ns=main.__dict__,
         config=config,
@@ -91,7 +90,7 @@ def make(
     )
     shell.recorder, shell.job = recorder, job
     manager: Any = shell.extension_manager
-    for extension in extensions:
+    for extension in spec.extensions:
         try:
             manager.load_extension(extension)
         except Exception as error:  # noqa: BLE001  the cell may not need it; then it must not fail for it
