@@ -168,7 +168,7 @@ class Recorder:
         self.shows_result = False
         self._size, self._condense_at = 0, _CONDENSE_BYTES
         self._events: Held | None = None
-        self._audited = False
+        self._listens = False
         self.logs = Log(self, 1, run.stdout_path), Log(self, 2, run.stderr_path)
         sys.stdout, sys.stderr = (log.text for log in self.logs)
         sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
@@ -239,9 +239,9 @@ class Recorder:
         threading = sys.modules.get("threading")
         if threading is not None and threading.active_count() > 1:
             return
-        if not self._audited:  # it cannot be taken back and costs a little at each of Python's audit events
-            self._audited = True
-            sys.addaudithook(self._audit)
+        if not self._listens:
+            self._listens = True
+            self._listen()
         self._before_tick = log.written
         if ticker.add(self._tick):
             self.burst = log
@@ -272,10 +272,25 @@ class Recorder:
             with self.lock, contextlib.suppress(ValueError):
                 log.text.flush()
 
-    def _audit(self, event: str, arguments: object) -> None:
-        if self.burst is not None and event in _OTHERS:
-            with self.lock:
-                self._end_burst()
+    def _listen(self) -> None:
+        """Hear of others before they write; from the first burst on, since it costs a little and cannot be taken back."""
+
+        def audit(event: str, arguments: object) -> None:
+            if self.burst is not None and event in _OTHERS:
+                with self.lock:
+                    self._end_burst()
+
+        sys.addaudithook(audit)
+        if sys.version_info < (3, 12):  # which has no such event for threads
+            import threading
+
+            start = threading._start_new_thread  # type: ignore[attr-defined]
+
+            def heard(*arguments: object) -> object:
+                audit("_thread.start_new_thread", arguments)
+                return start(*arguments)
+
+            threading._start_new_thread = heard  # type: ignore[attr-defined]
 
     # ---- forks
 
