@@ -6,7 +6,7 @@ writes what is read here. Knows nothing of how outputs are shown.
 
 An event is one line of JSON, named after Jupyter's messages. ``at`` holds the sizes of stdout and stderr, in bytes, when it
 happened: what a stream holds between two events was written between them. An event of type "order" marks only a place.
-``of_result`` marks the value of the last expression, or the error that ended the cell.
+Two of type "result" stand around what shows the value of the last expression, or the error that ended the cell.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ def decode(data: bytes) -> tuple[list[Event], int]:
 
 _FIELDS: dict[str, dict[str, type]] = {
     "order": {},
+    "result": {"begins": bool},
     "clear_output": {"wait": bool},
     "display_data": {"data": dict, "metadata": dict},
     "update_display_data": {"data": dict, "metadata": dict, "display_id": str},
@@ -111,7 +112,7 @@ def _is_event(event: Any) -> bool:
 
 
 def arrange(events: Iterable[Event], sizes: tuple[int, int]) -> list[Span | Event]:
-    """Return what is to be seen when all events have happened, in order.
+    """Return what is to be seen when all events have happened, in order; events of type "result" keep their place.
 
     Parameters
     ----------
@@ -155,6 +156,8 @@ def arrange(events: Iterable[Event], sizes: tuple[int, int]) -> list[Span | Even
                 old = shown[place]
                 assert isinstance(old, dict)
                 shown[place] = {**old, "data": event["data"], "metadata": event["metadata"]}
+        elif kind == "result":
+            shown.append(event)
         elif kind in _OUTPUTS:
             add(event)
             if isinstance(event.get("display_id"), str):
@@ -209,14 +212,17 @@ def read(run: RunDirectory, limit: int = STREAM_LIMIT) -> tuple[list[Output], ra
     pieces = arrange(events, sizes)
     excess = sum(piece.stop - piece.start for piece in pieces if isinstance(piece, Span)) - limit
     outputs: list[Output] = []
-    ends: list[int] = []
+    result: list[int] = []
     if excess > 0:
         outputs.append(_stream(1, f"… {excess} bytes left out; %persist_log {run.job.name} shows them\n"))
     for piece in pieces:
         if not isinstance(piece, Span):
-            if piece.get("of_result") is True:
-                ends.append(len(outputs))
-            outputs.append(_output(piece))
+            if piece["type"] != "result":
+                outputs.append(_output(piece))
+            elif piece["begins"]:
+                result = [len(outputs), len(outputs)]
+            else:
+                result = [result[0] if result else 0, len(outputs)]  # the cell may have cleared its beginning
             continue
         cut = min(max(0, excess), piece.stop - piece.start)
         excess -= cut
@@ -224,7 +230,7 @@ def read(run: RunDirectory, limit: int = STREAM_LIMIT) -> tuple[list[Output], ra
             outputs.append(_stream(piece.stream, _text(paths[piece.stream], piece.start + cut, piece.stop)))
     if damaged:
         outputs.append(_stream(1, f"persist_magic: {damaged} lines of {run.display_path} are damaged and left out\n"))
-    return outputs, range(ends[0], ends[-1] + 1) if ends else range(len(outputs), len(outputs))
+    return outputs, range(*(result or (len(outputs), len(outputs))))
 
 
 def _output(event: Event) -> Output:

@@ -34,7 +34,11 @@ def update(text: str, identity: str, *at: int) -> Event:
 
 
 def result(text: str, *at: int) -> Event:
-    return {"at": list(at), "type": "execute_result", "data": {"text/plain": text}, "metadata": {}, "of_result": True}
+    return {"at": list(at), "type": "execute_result", "data": {"text/plain": text}, "metadata": {}}
+
+
+def around(begins: bool, *at: int) -> Event:
+    return {"at": list(at), "type": "result", "begins": begins}
 
 
 def error(echo: int, *at: int) -> Event:
@@ -72,7 +76,12 @@ ARRANGED = [
     ("an update of nothing", [update("y", "i", 0, 0)], (0, 0), []),
     ("an update of what was cleared", [shown("x", 0, 0, identity="i"), clear(0, 0), update("y", "i", 0, 0)], (0, 0), []),
     ("an error, repeated in stderr", [error(5, 2, 1)], (2, 9), ["o0-2", "e0-1", "error", "e6-9"]),
-    ("a result, then figures", [result("r", 2, 0), shown("f", 2, 0)], (2, 0), ["o0-2", "r", "f"]),
+    (
+        "a result, then figures",
+        [around(True, 2, 0), result("r", 2, 0), around(False, 2, 0), shown("f", 2, 0)],
+        (2, 0),
+        ["o0-2", "result", "r", "result", "f"],
+    ),
     ("sizes that lag behind the events", [shown("x", 9, 9)], (3, 0), ["o0-3", "x"]),
 ]
 
@@ -94,6 +103,7 @@ STEPS = st.lists(
         st.tuples(st.just("shown"), TEXTS, st.none() | IDENTITIES),
         st.tuples(st.just("update"), TEXTS, IDENTITIES),
         st.tuples(st.just("error"), st.integers(0, 2)),
+        st.tuples(st.just("around"), st.booleans()),
     ),
     max_size=25,
 )
@@ -113,6 +123,8 @@ def history(steps: list[tuple[Any, ...]]) -> tuple[list[Event], tuple[int, int]]
             events.append(shown(rest[0], *at, identity=rest[1]))
         elif kind == "update":
             events.append(update(*rest, *at))
+        elif kind == "around":
+            events.append(around(*rest, *at))
         else:
             events.append(error(rest[0], *at))
             at[1] += rest[0]
@@ -230,7 +242,8 @@ def test_a_widgets_view_is_left_out_for_its_model_is_gone(run: RunDirectory) -> 
 
 
 def test_the_result_and_the_error_are_told_apart(run: RunDirectory) -> None:
-    Path(run.display_path).write_bytes(encode(shown("x", 0, 0)) + encode(result("r", 0, 0)) + encode(shown("f", 0, 0)))
+    events = [shown("x", 0, 0), around(True, 0, 0), result("r", 0, 0), around(False, 0, 0), shown("f", 0, 0)]
+    Path(run.display_path).write_bytes(b"".join(map(encode, events)))
     outputs, of_result = read(run)
     assert of_result == range(1, 2)
     assert outputs[1] == {

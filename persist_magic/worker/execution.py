@@ -144,8 +144,9 @@ class _Execution:
             kinds = types.FunctionType, types.ModuleType, type
             self.kept_alive = [value for value in self.namespace.values() if issubclass(type(value), kinds)]
             result = self._run_cell()
-            with self._of_result():
-                self._show_result(result)
+            if result is not None and not self.quiet and not self.run_directory.rank:
+                with self._of_result():
+                    self._show_result(result)
         except SystemExit as leaving:
             outcome, reason = _exit_words(leaving)
             error = leaving if outcome == "failed" else None
@@ -275,16 +276,14 @@ class _Execution:
 
     @contextlib.contextmanager
     def _of_result(self) -> Iterator[None]:
-        self.recorder.shows_result = True
+        self.recorder.record("result", begins=True)
         try:
             yield
         finally:
-            self.recorder.shows_result = False
+            self.recorder.record("result", begins=False)
 
     def _show_result(self, value: Any) -> None:
         """Record the value of the last expression as a notebook shows it, so that it is seen without being loaded."""
-        if value is None or self.quiet or self.run_directory.rank:
-            return
         text = "" if self.shell is not None else plain_text(value)
         if text is None or self.shell is not None:
             data, metadata = self._get_ipython().display_formatter.format(value)

@@ -150,8 +150,6 @@ class Recorder:
     ----------
     here : bool
         Whether this is the process of the cell and not one that it forked.
-    shows_result : bool
-        Whether what is recorded now is the value of the last expression, or the error that ended the cell.
     burst : Log or None
         The log whose text is being gathered.
     lock : RLock
@@ -165,7 +163,6 @@ class Recorder:
         self.burst: Log | None = None
         self._last: Log | None = None
         self._before_tick = 0
-        self.shows_result = False
         self._size, self._condense_at = 0, _CONDENSE_BYTES
         self._events: Held | None = None
         self._listens = False
@@ -190,8 +187,7 @@ class Recorder:
         """Record an event at this place."""
         with self.lock:
             self.flush()
-            event = {"at": self._place(), "type": kind, **content}
-            self._write({**event, "of_result": True} if self.shows_result else event)
+            self._write({"at": self._place(), "type": kind, **content})
             if self._size > self._condense_at and self.here:
                 self._condense()
 

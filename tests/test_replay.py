@@ -1,0 +1,213 @@
+"""A notebook in which each cell runs twice, here and as a job: what is fetched and shown is what the cell showed here."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
+
+from persist_magic.outputs import settle
+
+from .conftest import environment
+
+Output = dict[str, Any]
+
+SETUP = """%load_ext persist_magic
+%matplotlib inline
+import matplotlib.pyplot as plt
+plt.style.use("ggplot")
+plt.rcParams["figure.figsize"] = 2, 1
+plt.rcParams["svg.hashsalt"] = "salt"
+%config InlineBackend.figure_formats = ["png", "svg"]
+"""
+
+SAME = {
+    "figures": """
+import matplotlib.pyplot as plt
+fig, ax = plt.subplots(); ax.plot([1, 2, 3]); print("text"); plt.show()
+plt.figure(); plt.plot([3, 1]); print("after")
+"value"
+""",
+    "figure below its lines": "import matplotlib.pyplot as plt\nplt.plot([1, 2])",
+    "figure as the result": "import matplotlib.pyplot as plt\nfig = plt.figure(); plt.plot([1, 2])\nfig",
+    "styler": "import pandas as pd\npd.DataFrame({'a': [1, 2]}).style.highlight_max()",
+    "frames": "import pandas as pd\ndisplay(pd.DataFrame({'a': [1, 2]}))\npd.Series([1, 2])",
+    "plotly": "import plotly.graph_objects as go\nfig = go.Figure(go.Scatter(y=[1, 2]))\nfig.show()\nfig",
+    "display objects": """
+from IPython.display import HTML, JSON, SVG, Image, Javascript, Latex, Markdown, Math, display
+display(HTML("<b>b</b>"), Latex("$x$"), Markdown("*m*"), Math("y"), Image(data=b"\\x89PNG", format="png"))
+display(SVG('<svg xmlns="http://www.w3.org/2000/svg"/>'), JSON({"a": 1}), metadata={"some": "thing"})
+Javascript("1")
+""",
+    "clear_output": """
+from IPython.display import clear_output, display
+for i in range(3):
+    clear_output(wait=True)
+    print(i); display(i)
+print("kept?")
+clear_output()
+print("end")
+clear_output(wait=True)
+""",
+    "display_id": "h = display('a', display_id='id')\nprint('x')\nh.update('b')\ndisplay('c', display_id='id')\nh.update('d')",
+    "html magic": "%%html\n<b>x</b>",
+    "capture": "%%capture kept\nprint('inside'); display(1)\n",
+    "shell": "print(1)\n!echo hello\nprint(2)",
+    "text bar": "from tqdm import tqdm\nfor _ in tqdm(range(3), desc='bar'): pass",
+    "logging": "import logging\nlogging.getLogger('x').warning('careful')",
+    "long list": "list(range(100))",
+    "nested": "{'a': [1] * 20, 'b': set(range(30)), 'c': 'x' * 90, 'd': (1,)}",
+    "long text": "'x' * 2000",
+    "object": "class A: pass\nA()",
+    "function": "def f(x, y=1): pass\nf",
+    "class": "class B: pass\nB",
+    "array": "import numpy as np\nnp.arange(30.0)",
+    "namespace": "import types\ntypes.SimpleNamespace(a=1)",
+    "exception": "ValueError('x')",
+    "date": "import datetime\ndatetime.date(2020, 1, 1)",
+    "_repr_html_": "class Rich:\n    def _repr_html_(self): return '<i>rich</i>'\nRich()",
+    "_repr_mimebundle_": "class Rich:\n    def _repr_mimebundle_(self, **kw): return {'text/plain': 'p', 'application/x+json': {'a': 1}}, {'m': 2}\nRich()",
+    "_ipython_display_": "class Itself:\n    def _ipython_display_(self): print('by itself')\nItself()",
+    "nothing": "x = 1",
+    "None": "None",
+}
+
+SHOWN = {  # whose result cannot come back, but is seen
+    "semicolon": ("6 * 7;  # quiet", []),
+    "widget": ("import ipywidgets\nipywidgets.IntSlider(value=3)", ["IntSlider(value=3)"]),
+    "generator": ("(x for x in 'abc')", ["<generator object <genexpr> at 0x>"]),
+}
+
+
+@dataclass(frozen=True)
+class Story:
+    direct: list[Output]
+    fetched: list[Output]
+    shown: list[Output]
+    later: list[Output]
+
+
+def execute(cells: list[str], directory: Path) -> nbformat.NotebookNode:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    client = NotebookClient(
+        notebook, timeout=120, kernel_name="python3", allow_errors=True, resources={"metadata": {"path": str(directory)}}
+    )
+    client.execute(
+        env=environment(IPYTHONDIR=str(directory / ".ipython"), PERSIST_ROOT=str(directory / "jobs"), SOURCE_DATE_EPOCH="0")
+    )
+    nbformat.validate(notebook)
+    return notebook
+
+
+def story_name(name: str) -> str:
+    return re.sub(r"\W", "-", name)
+
+
+ERROR = "print('x')\ndef f(n):\n    return 1 / n\nimport matplotlib.pyplot as plt\nplt.plot([1])\nf(0)"
+
+
+@pytest.fixture(scope="module")
+def stories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Story]:
+    """Each cell here, its job, and what `%persist_fetch` and `%persist_show` show; then `%persist_show` in a new session."""
+    directory = tmp_path_factory.mktemp("stories")
+    every = {**SAME, **{name: cell for name, (cell, _) in SHOWN.items()}, "error": ERROR}
+    cells, last = [SETUP], ["%load_ext persist_magic"]
+    for name, cell in every.items():
+        job = story_name(name)
+        cells += [cell, f"%%persist {job}\n{cell}", f"%persist_fetch {job}", f"%persist_show {job}"]
+        last.append(f"%persist_show {job}")
+    first, second = execute(cells, directory), execute(last, directory)
+    HTML.append(HTMLExporter().from_notebook_node(second)[0])
+    outputs = [[dict(each) for each in cell.outputs] for cell in first.cells[1:]]
+    later = [[dict(each) for each in cell.outputs] for cell in second.cells[1:]]
+    return {
+        name: Story(outputs[4 * at], outputs[4 * at + 2], outputs[4 * at + 3], later[at]) for at, name in enumerate(every)
+    }
+
+
+HTML: list[str] = []
+
+
+def modulo(outputs: list[Output]) -> list[Output]:
+    """Outputs without what differs between any two runs of a cell: numbers, addresses, ids, times, and how text is cut."""
+    same: list[Output] = []
+    for output in outputs:
+        text = re.sub(r"0x[0-9a-f]{6,}", "0x", json.dumps(output, sort_keys=True))
+        each = json.loads(re.sub(r"T_[0-9a-f]{5}", "T_", text))
+        each.pop("execution_count", None)
+        if each["output_type"] == "stream":
+            if same and same[-1].get("name") == each["name"]:
+                each["text"] = same.pop()["text"] + each["text"]
+            each["text"] = re.sub(r", *[0-9.]+it/s|/tmp/[^:]*:\d+", "", settle(each["text"]))
+        same.append(each)
+    return same
+
+
+def displayed(outputs: list[Output]) -> list[Output]:
+    """The same outputs, with the result as what it is for a cell that shows another cell's: displayed."""
+    return [
+        {**each, "output_type": "display_data"} if each["output_type"] == "execute_result" else each
+        for each in modulo(outputs)
+    ]
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_a_job_is_fetched_and_shown_as_if_its_cell_had_run_here(stories: dict[str, Story], name: str) -> None:
+    story = stories[name]
+    assert modulo(story.fetched) == modulo(story.direct)
+    assert modulo(story.shown) == displayed(story.direct)
+    assert modulo(story.later) == displayed(story.direct)
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_result_is_seen_although_it_cannot_come_back(stories: dict[str, Story], name: str) -> None:
+    texts = [each["data"]["text/plain"] for each in modulo(stories[name].shown) if "data" in each]
+    assert texts == SHOWN[name][1]
+    assert [set(each["data"]) for each in stories[name].later if "data" in each] == [{"text/plain"} for _ in texts]
+
+
+def plain(lines: list[str]) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(lines))
+
+
+def test_an_error_looks_as_in_ipython_and_the_figures_come_below(stories: dict[str, Story]) -> None:
+    story = stories["error"]
+    kinds = [each["output_type"] for each in story.direct]
+    assert kinds == ["stream", "error", "display_data"]
+    assert [each["output_type"] for each in story.fetched] == kinds
+    assert modulo(story.fetched)[2] == modulo(story.direct)[2]
+    direct, fetched = story.direct[1]["traceback"], story.fetched[1]["traceback"]
+    assert "\x1b[" in fetched[-2]
+    # the cell's lines are counted below the magic's; how many stand above the failing one is stack_data's choice
+    direct_lines = re.sub(r"(?m)(^(?:---->|) *|line )(\d+)", lambda m: m[1] + str(int(m[2]) + 1), plain(direct))
+    expected = [" ".join(line.split()) for line in re.sub(r"Cell In\[\d+\]", "Job error", direct_lines).splitlines()]
+    got = [" ".join(line.split()) for line in plain(fetched[:-1]).splitlines()]
+    assert set(got) <= set(expected)
+    assert [line for line in got if not line[:1].isdigit()] == [line for line in expected if not line[:1].isdigit()]
+    assert fetched[-1] == "JobFailed: job error failed: ZeroDivisionError: division by zero"
+    assert [each["output_type"] for each in story.later] == ["stream", "error", "display_data"]
+    assert story.later[0]["text"] == "error: failed: ZeroDivisionError: division by zero\nx\n"
+    assert story.later[1]["traceback"] == fetched[:-1]
+
+
+def test_saved_outputs_are_static_and_nbconvert_renders_them(stories: dict[str, Story]) -> None:
+    assert stories
+    (page,) = HTML
+    for text in (
+        "<b>b</b>",
+        "<i>rich</i>",
+        "data:image/png;base64,",
+        'class="dataframe"',
+        "data:image/svg+xml;base64,",
+        "ZeroDivisionError",
+        "100%|██████████| 3/3",
+    ):
+        assert text in page, text
+    assert "persist_magic:" not in page
