@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable
 
-from .errors import NoSuchJob
+from .errors import NoSuchJob, PersistError
 from .job import Job, pauses, statuses
 from .status import JobState, Status
 
@@ -61,8 +61,10 @@ class Monitor:
     def _tell(job: Job, tell: Callable[[Job, Status], None], status: Status) -> None:
         try:
             tell(job, status)
+        except PersistError as error:
+            print(f"persist_magic: {error}", file=sys.stderr, flush=True)
         except Exception:  # noqa: BLE001  one that fails must not silence the others
-            traceback.print_exc(file=sys.__stderr__)
+            traceback.print_exc()
 
 
 monitor = Monitor()

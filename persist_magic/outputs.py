@@ -121,14 +121,14 @@ def arrange(events: Iterable[Event], sizes: tuple[int, int]) -> list[Span | Even
     """
     shown: list[Span | Event] = []
     places: dict[str, list[int]] = {}  # of a display_id, the indices in `shown`
-    waiting = False
+    waiting = -1  # how much there was to see when it was to be cleared with the next output
     position = [0, 0]
 
     def add(piece: Span | Event) -> None:
         nonlocal waiting
-        if waiting:
-            waiting = False
-            shown.clear()
+        if waiting >= 0:
+            del shown[:waiting]
+            waiting = -1
             places.clear()
         shown.append(piece)
 
@@ -136,7 +136,7 @@ def arrange(events: Iterable[Event], sizes: tuple[int, int]) -> list[Span | Even
         for stream in (0, 1):
             stop = min(at[stream], sizes[stream])
             if stop > position[stream]:
-                last = shown[-1] if shown and not waiting else None
+                last = shown[-1] if shown and waiting < 0 else None
                 if isinstance(last, Span) and (last.stream, last.stop) == (stream, position[stream]):
                     shown[-1] = Span(stream, last.start, stop)
                 else:
@@ -147,8 +147,8 @@ def arrange(events: Iterable[Event], sizes: tuple[int, int]) -> list[Span | Even
         advance(event["at"])
         kind = event["type"]
         if kind == "clear_output":
-            waiting = event["wait"]
-            if not waiting:
+            waiting = len(shown) if event["wait"] else -1
+            if not event["wait"]:
                 shown.clear()
                 places.clear()
         elif kind == "update_display_data":

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -334,3 +335,155 @@ def test_there_is_a_manual_page_for_each_magic(shell: Shell) -> None:
 def test_help_is_shown_not_raised(shell: Shell) -> None:
     assert shell.run("%persist_log --help") is None
     assert "--follow" in shell.said()
+
+
+# ---------------------------------------------------------------- what has changed since
+
+EDITS = {
+    "a number": ("alpha = 1", "alpha + 1", "alpha = 2", "alpha changed"),
+    "in place": ("data = [1]", "sum(data)", "data.append(2)", "data changed (list len 1 → list len 2)"),
+    "a function": ("def f(): return 1", "f()", "def f(): return 2", "f changed"),
+    "what a function uses": ("k = 1\ndef f(): return k", "f()", "k = 2", "k changed"),
+    "an array": ("import numpy as np\na = np.zeros(9)", "a.sum()", "a[0] = 1", "a changed"),
+    "two": ("p, q = 1, 2", "p + q", "p, q = 3, 4", "p changed, q changed"),
+}
+
+
+@pytest.mark.parametrize("kind", EDITS)
+def test_a_result_that_predates_an_edit_says_so(shell: Shell, kind: str) -> None:
+    before, cell, edit, words = EDITS[kind]
+    shell.run(before)
+    shell.run(f"%%persist stale\n{cell}")
+    job = shell.run("_")
+    job.wait(60)
+    assert job.staleness() == ()
+    shell.said()
+    shell.run(edit)
+    shell.run("%persist_status")
+    assert f"result predates your edit: {words}" in shell.said()
+    assert f"result predates your edit: {words}" in repr(job)
+    assert ", ".join(job.info()["staleness"]) == words
+    shell.run("_ = %persist_fetch stale")
+    assert shell.said() == f"  note: result predates your edit: {words}\n"
+    shell.run("%persist_show stale")
+    assert f"note: result predates your edit: {words}" in shell.said()
+    shell.run(before)
+    shell.run("%persist_status")
+    assert "predates" not in shell.said()
+
+
+def test_a_running_job_says_what_it_runs_without(shell: Shell, marker: Path) -> None:
+    shell.run("import os, time\nalpha = 1")
+    shell.run(f"%%persist run\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)\nalpha")
+    shell.run("alpha = 2")
+    wait_until(lambda: "running" in repr(shell.run("%persist run")), "the start")
+    assert "runs without your edit: alpha changed" in repr(shell.run("%persist run"))
+    marker.touch()
+
+
+def test_an_edited_cell_that_was_refused_makes_the_old_result_stale(shell: Shell) -> None:
+    shell.run("%%persist cell\n1 + 1")
+    shell.run("_.wait(60)")
+    assert "the cell changed" in shell.refused("%%persist cell\n1 + 2")
+    shell.run("%persist_status")
+    assert "result predates your edit: the cell changed" in shell.said()
+    shell.run("%%persist cell\n1 + 1")
+    shell.run("%persist_status")
+    assert "predates" not in shell.said()
+
+
+def test_an_edited_module_makes_a_result_stale(shell: Shell, tmp_path: Path) -> None:
+    module = tmp_path / "helpers_of_mine.py"
+    module.write_text("def f(): return 1\n")
+    shell.run("import sys; sys.path.insert(0, '')\nimport helpers_of_mine")
+    shell.run("%%persist module\nhelpers_of_mine.f()")
+    shell.run("_.wait(60)")
+    module.write_text("def f(): return 22\n")
+    shell.run("%persist_status")
+    assert "result predates your edit: module helpers_of_mine was edited" in shell.said()
+
+
+def test_what_the_job_brought_back_is_no_edit(shell: Shell) -> None:
+    shell.run("total, other = 1, 1")
+    shell.run("%%persist back\ntotal = total + other\ntotal")
+    shell.run("%persist_fetch back total --overwrite")
+    assert shell.run("total") == 2
+    assert shell.run("%persist back").staleness() == ()
+    shell.run("other = 5")
+    assert shell.run("%persist back").staleness() == ("other changed",)
+
+
+def test_a_session_that_has_not_run_the_cell_knows_of_no_edit(shell: Shell, root: str) -> None:
+    code = "from persist_magic.capture.cell import Source\nfrom persist_magic.job import submit\nalpha = 1\nsubmit('other', Source('cell', 'alpha', 'alpha'), globals()).job.wait(60)"
+    subprocess.run([sys.executable, "-c", code], env=environment(), check=True)
+    shell.run("alpha = 2")
+    assert shell.run("%persist other").staleness() == ()
+
+
+def test_of_large_inputs_only_the_cell_is_compared(shell: Shell) -> None:
+    shell.run("big = bytes(20_000_000)")
+    shell.run("%%persist large\nlen(big)")
+    shell.run("_.wait(60)\nbig = bytes(30_000_000)")
+    assert shell.run("%persist large").staleness() == ()
+    assert "the cell changed" in shell.refused("%%persist large\nlen(big) + 1")
+    assert shell.run("%persist large").staleness() == ("the cell changed",)
+
+
+def test_what_is_missing_now_is_not_called_an_edit(shell: Shell) -> None:
+    shell.run("alpha = 1")
+    shell.run("%%persist gone\nalpha")
+    shell.run("_.wait(60)\ndel alpha")
+    assert shell.run("%persist gone").staleness() == ()
+
+
+# ---------------------------------------------------------------- the end is told
+
+
+def test_the_end_is_told_and_a_command_run(shell: Shell, tmp_path: Path) -> None:
+    told = tmp_path / "told by a program"
+    shell.run(f"%config PersistMagics.notify_command = \"cp /dev/null '{told}-{{name}}-{{state}}'\"")
+    said = ""
+
+    def heard(words: str) -> bool:
+        nonlocal said
+        said += shell.said()
+        return words in said
+
+    shell.run("%%persist good --notify\n1")
+    wait_until(lambda: heard("good: done after 0 s\n"), "the line")
+    wait_until(lambda: os.path.exists(f"{told}-good-done"), "the program")
+    shell.run("%%persist bad --notify\n1 / 0")
+    wait_until(lambda: heard("bad: failed after 0 s: ZeroDivisionError: division by zero\n"), "the second line")
+    wait_until(lambda: os.path.exists(f"{told}-bad-failed"), "the program again")
+    shell.run("%%persist silent\n1")
+    shell.run("_.wait(60)")
+    assert not os.path.exists(f"{told}-silent-done")
+
+
+def test_a_command_that_cannot_be_run_silences_no_other(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    shell.run("%config PersistMagics.notify_command = 'no-such-program {name}'")
+    shell.run("%%persist first --notify\n1")
+    said = ""
+
+    def heard(words: str) -> bool:
+        nonlocal said
+        said += "".join(capsys.readouterr())
+        return words in said
+
+    wait_until(lambda: heard("first: done"), "the line")
+    wait_until(lambda: heard("no-such-program cannot be run"), "the error")
+    shell.run("%config PersistMagics.notify_command = ''")
+    shell.run("%%persist second --notify\n1")
+    wait_until(lambda: heard("second: done"), "the second line")
+
+
+def test_the_watching_thread_ends_with_what_it_watches(shell: Shell, marker: Path) -> None:
+    def watchers() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "persist_magic monitor"]
+
+    shell.run("import os, time")
+    for name in "ab":
+        shell.run(f"%%persist {name} --notify\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)")
+    assert len(watchers()) == 1
+    marker.touch()
+    wait_until(lambda: not watchers(), "the end of the thread")

@@ -158,3 +158,32 @@ def test_the_quickstart_runs_in_terminal_ipython_as_the_readme_says(directory: P
     )
     assert "on average over 100 folds" in done.stdout
     assert "Error" not in done.stdout + done.stderr
+
+
+def test_the_end_of_a_job_is_told_in_the_browser(directory: Path, kernels: list[Kernel], marker: Path) -> None:
+    kernel = start(kernels, directory)
+    kernel.run("%load_ext persist_magic\nimport os, time")
+    messages: list[dict[str, Any]] = []
+    cell = f"%%persist told --notify\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)\n1 / 0"
+    kernel.client.execute_interactive(cell, output_hook=messages.append, timeout=60)
+    (asked,) = [each for each in messages if each["msg_type"] == "display_data"]
+    assert "Notification.requestPermission()" in asked["content"]["data"]["application/javascript"]
+    marker.touch()
+    while (message := kernel.client.get_iopub_msg(timeout=60))["msg_type"] != "update_display_data":
+        continue
+    data = message["content"]["data"]
+    assert message["content"]["transient"] == asked["content"]["transient"]
+    assert re.fullmatch(r"told: failed after \d+ s: ZeroDivisionError: division by zero", data["text/plain"])
+    assert f'new Notification("{data["text/plain"]}")' in data["application/javascript"]
+
+
+def test_a_failure_shown_later_is_an_output_and_does_not_raise(directory: Path, kernels: list[Kernel]) -> None:
+    kernel = start(kernels, directory)
+    kernel.run("%load_ext persist_magic")
+    kernel.run("%%persist bad\n1 / 0")
+    kernel.run("_.wait(60)")
+    messages: list[dict[str, Any]] = []
+    reply = kernel.client.execute_interactive("%persist_show bad", output_hook=messages.append, timeout=60)
+    assert reply["content"]["status"] == "ok"
+    (error,) = [each["content"] for each in messages if each["msg_type"] == "error"]
+    assert (error["ename"], error["evalue"]) == ("ZeroDivisionError", "division by zero")

@@ -10,8 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persist_magic.processes import ProcessId
-from persist_magic.status import FRESH_SECONDS, Evidence, JobState, Observation, Status, Word, duration, resolve
-from persist_magic.store import CancelRequest, Ended, Handle, Observed, Outcome, Started
+from persist_magic.status import (
+    FRESH_SECONDS,
+    Evidence,
+    JobState,
+    Observation,
+    Status,
+    Word,
+    duration,
+    progress_words,
+    resolve,
+    staleness_words,
+)
+from persist_magic.store import Bar, CancelRequest, Ended, Handle, Observed, Outcome, Progress, Started
 
 NOW = 1_000_000.0
 HERE = ProcessId("here", "boot", "ns", 10, "1")
@@ -299,3 +310,53 @@ def test_an_outage_never_ends_a_beating_job(evidence: Evidence) -> None:
 def test_states_are_those_of_the_julia_package() -> None:
     names: list[Any] = [state.name for state in JobState]
     assert names == ["EMPTY", "QUEUED", "RUNNING", "DONE", "FAILED", "CANCELLED"]
+
+
+# ---------------------------------------------------------------- progress and staleness, in words
+
+BARS = [
+    ((), ""),
+    ((Bar("", 0, 10, "it", 0.0),), "0 %, 0/10"),
+    ((Bar("", 450, 1000, "it", 45.0),), "45 %, 450/1000, 55 s left"),
+    ((Bar("", 450, 1000, "it", 45.0, 4.0),), "45 %, 450/1000, 2 min left"),
+    ((Bar("fit", 10, 10, "it", 45.0),), "fit 100 %, 10/10"),
+    ((Bar("fit", 12, 10, "it", 45.0),), "fit 100 %, 12/10"),
+    ((Bar("fit", 9.99, 10, "it", 0.0),), "fit 99 %, 10.0/10"),
+    ((Bar("rows", 5, None, "row", 1.0),), "rows 5 row"),
+    ((Bar("", 5, None, "it", 1.0),), "5"),
+    ((Bar("", 5, 0, "it", 1.0),), "5"),
+    ((Bar("", -1, 4, "it", 1.0),), "0 %, -1/4"),
+    (
+        (Bar("epochs", 3, 10, "it", 60.0), Bar("batches", 45, 100, "it", 2.0)),
+        "epochs 30 %, 3/10, 2 min left; batches 45 %, 45/100",
+    ),
+]
+
+
+@pytest.mark.parametrize(("bars", "words"), BARS, ids=[words or "none" for _, words in BARS])
+def test_progress_in_words(bars: tuple[Bar, ...], words: str) -> None:
+    assert progress_words(Progress(1000.0, bars), 1001.0) == words
+    old = f"{words} (10 min ago)" if words else ""
+    assert progress_words(Progress(1000.0, bars), 1600.0) == old
+
+
+def test_a_run_that_says_nothing_of_its_progress() -> None:
+    assert progress_words(None, 0.0) == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "differences", "words"),
+    [
+        (JobState.DONE, (), ""),
+        (JobState.DONE, ("alpha changed",), "result predates your edit: alpha changed"),
+        (
+            JobState.FAILED,
+            ("the cell changed", "alpha changed"),
+            "result predates your edit: the cell changed, alpha changed",
+        ),
+        (JobState.RUNNING, ("alpha changed",), "runs without your edit: alpha changed"),
+        (JobState.QUEUED, ("alpha changed",), "runs without your edit: alpha changed"),
+    ],
+)
+def test_staleness_in_words(state: JobState, differences: tuple[str, ...], words: str) -> None:
+    assert staleness_words(state, differences) == words

@@ -119,3 +119,22 @@ def test_names_of_jobs_complete_with_tab(terminal: Callable[[], Terminal], direc
     shell.run("%%persist unmistakable\n1", directory)
     for line in ("%persist_fetch unm", "%persist unm", "%persist_log --err unm", "%%persist unm"):
         assert "unmistakable" in shell.run(f"get_ipython().complete({line.split()[-1]!r}, {line!r})[1]")
+
+
+def test_outputs_are_text_and_the_end_is_told(terminal: Callable[[], Terminal], directory: Path) -> None:
+    session = terminal()
+    session.run("%load_ext persist_magic")
+    cell = "%%persist shown --notify\nfrom IPython.display import HTML, display\nprint('out')\ndisplay(HTML('<b>x</b>'))\n[1, 2]"
+    session.run(cell, directory)
+    session.child.expect(r"shown: done after \d+ s\r\n")
+    assert session.run("%persist_show shown").strip() == "out\n<IPython.core.display.HTML object>\n[1, 2]"
+    fetched = session.run("%persist_fetch shown").strip()
+    assert re.fullmatch(r"out\n<IPython.core.display.HTML object>\nOut\[\d\]: \[1, 2\]", fetched)
+    session.run("%%persist bad\n1 / 0", directory)
+    session.run("_r = get_ipython().user_ns['_r'].result.wait(60)")
+    shown = session.run("%persist_fetch bad")
+    assert (
+        "Job bad, line 2\n      1 # %%persist bad --backend local\n----> 2 1 / 0\n\nZeroDivisionError: division by zero\n"
+        in shown
+    )
+    assert "JobFailed: job bad failed: ZeroDivisionError: division by zero" in shown

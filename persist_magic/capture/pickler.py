@@ -244,7 +244,7 @@ class Reducer:
             return self._module
         if any(kind is type(getattr(sys, name, None)) for name in _STREAMS):
             return self._stream
-        if home_of(kind).startswith(("IPython.", "ipykernel.")) and self._is_shell(kind):
+        if home_of(kind).startswith(("IPython.", "ipykernel.", "persist_magic.worker.")) and self._is_shell(kind):
             return lambda shell: (restore.shell, ())
         return None
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ..errors import UsageError
 from ..job import Job
 from ..status import Status, duration
 from .table import harmless
@@ -72,7 +73,7 @@ def run(command: str, facts: dict[str, str]) -> None:
 
     Raises
     ------
-    OSError
+    UsageError
         If it cannot be started.
     """
     arguments = []
@@ -80,4 +81,8 @@ def run(command: str, facts: dict[str, str]) -> None:
         for name, value in facts.items():
             word = word.replace(f"{{{name}}}", value)  # noqa: PLW2901
         arguments.append(word)
-    subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    try:
+        subprocess.Popen(arguments, start_new_session=True, **quiet)
+    except OSError as error:
+        raise UsageError(f"notify_command: {arguments[0]} cannot be run: {error.strerror}") from None
