@@ -881,26 +881,24 @@ class Job:
             If the run cannot be found.
         """
         found, _ = outputs.read(self._run())
-        for output in found:
-            if output["output_type"] == "execute_result" and not output["data"]:
-                output["data"] = self._plain_result()
-        return [output for output in found if output.get("data") != {}]  # the result may just be being written
+        outcome = self.outcome()
+        if outcome is not None and outcome.shown and outcome.result is not None:
+            data = self._plain_data(outcome.result)
+            found.append({"output_type": "execute_result", "data": data, "metadata": {}, "execution_count": None})
+        return found
 
     def outputs_around_result(self) -> tuple[list[Output], list[Output]]:
         """Return what came before the result, or the error, and what came after it; as `outputs`."""
         found, result = outputs.read(self._run())
         return found[: result.start], found[result.stop :]
 
-    def _plain_result(self) -> dict[str, str]:
-        """The result's text, which is made where it is looked at; see `worker.execution.plain_text`."""
-        outcome = self.outcome()
-        if outcome is None or outcome.result is None:
-            return {}
-        payload = outcome.result.payload
+    def _plain_data(self, result: KeptValue) -> dict[str, str]:
+        """The text of a result of plain data, which is made where it is looked at."""
+        payload = result.payload
         if payload is not None and payload.size + sum(length for _, length, _ in payload.buffers) <= _PLAIN_BYTES:
             with contextlib.suppress(PersistError):
-                return replay.plain(self._value("result", outcome.result))
-        return {"text/plain": outcome.result.shown}
+                return replay.plain(self._value("result", result))
+        return {"text/plain": result.shown}
 
     def show(self) -> None:
         """Show what the job has put out so far, as if the cell had run here: text, figures, result, error.

@@ -199,8 +199,6 @@ def condense(events: list[Event]) -> list[Event]:
 def read(run: RunDirectory, limit: int = STREAM_LIMIT) -> tuple[list[Output], range]:
     """Return what a run has put out so far, as a notebook's outputs (nbformat 4), and which of them are its result or error.
 
-    An ``execute_result`` whose ``data`` is empty stands for a result of plain data, whose repr nobody has made yet.
-
     Parameters
     ----------
     limit : int

@@ -413,6 +413,8 @@ class Outcome(Record):
         The exception that ended the cell.
     result : KeptValue or None
     variables : dict of str to KeptValue
+    shown : bool
+        Whether the result is to be shown by those who look, as plain data; if not, what there is to show has been recorded.
     """
 
     token: str
@@ -423,6 +425,7 @@ class Outcome(Record):
     exception: KeptValue | None
     result: KeptValue | None
     variables: dict[str, Any]
+    shown: bool = False
 
     def variable(self, name: str) -> KeptValue:
         """Return what became of one variable; of a record that was read, not of one just made."""

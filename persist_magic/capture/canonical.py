@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     ChecksumOf: TypeAlias = Callable[[memoryview], str | None]
 
-SMALL_CANONICAL, LARGEST_CANONICAL = 1 << 14, 1 << 17
-"""Up to so many bytes an object is pickled once more for its digest, by the slow Python pickler, to be independent of the
-session's accidents: any object, or one that may hold sets."""
 _MOST_SET_OBJECTS = 1000
 
 

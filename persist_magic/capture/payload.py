@@ -22,7 +22,6 @@ from .. import restore
 from ..digests import Checksum, new_digest
 from ..store import Payload, create_file, sync_file, write_all
 from .arrays import SMALL_BUFFER, CanonicalArrays
-from .canonical import LARGEST_CANONICAL, SMALL_CANONICAL, canonical_bytes, may_hold_sets
 from .pickler import CPickler, DeepPickler, Reducer
 from .standin import StandIn
 
@@ -36,6 +35,9 @@ if TYPE_CHECKING:
 PAGE = 4096
 _CHUNK = 1 << 19
 """Buffers are written and hashed in turns of so many bytes: what was just written is in the processor's cache."""
+SMALL_CANONICAL, LARGEST_CANONICAL = 1 << 14, 1 << 17
+"""Up to so many bytes an object is pickled once more for its digest, by the slow Python pickler, to be independent of the
+session's accidents: any object, or one that may hold sets."""
 _DEEP_STACK = 512 << 20
 _DEEP_RECURSION = 1_000_000
 
@@ -335,6 +337,8 @@ class PayloadWriter:
         It starts with "~" if the part is too large to be pickled once more in canonical order: then it depends on what was
         written before it, too.
         """
+        from .canonical import canonical_bytes, may_hold_sets  # a worker seldom needs it
+
         stream = self._stream
         digest = stream.part_digest
         large = stream.part_size > SMALL_CANONICAL

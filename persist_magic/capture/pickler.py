@@ -25,7 +25,6 @@ from . import classes, instances, library
 from .arrays import Arrays
 from .bytecode import IDENTIFIER, TAKES_CODE, code_globals, code_imports, string_constants
 from .library import home_of
-from .modules import versions
 from .refusals import Refused, why_refused
 from .standin import StandIn
 
@@ -188,6 +187,10 @@ class Reducer:
 
     def packages(self) -> dict[str, str]:
         """Return the versions of the packages that the stream refers to, by the names under which they are imported."""
+        if not self.modules:
+            return {}
+        from .modules import versions
+
         return versions(self.modules)
 
     def remarks(self) -> list[str]:

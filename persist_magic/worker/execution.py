@@ -125,6 +125,7 @@ class _Execution:
     def __init__(self, job: JobDirectory, run: RunDirectory, spec: JobSpec, recorder: Recorder) -> None:
         self.job, self.run_directory, self.spec, self.recorder = job, run, spec, recorder
         self.shell: JobShell | None = None
+        self.result_is_plain = False
         self.main = types.ModuleType("__main__")
         self.namespace = self.main.__dict__
         self.namespace["__builtins__"] = builtins
@@ -144,9 +145,7 @@ class _Execution:
             kinds = types.FunctionType, types.ModuleType, type
             self.kept_alive = [value for value in self.namespace.values() if issubclass(type(value), kinds)]
             result = self._run_cell()
-            if result is not None and not self.quiet and not self.run_directory.rank:
-                with self._of_result():
-                    self._show_result(result)
+            self.result_is_plain = self._show_result(result)
         except SystemExit as leaving:
             outcome, reason = _exit_words(leaving)
             error = leaving if outcome == "failed" else None
@@ -282,15 +281,26 @@ class _Execution:
         finally:
             self.recorder.record("result", begins=False)
 
-    def _show_result(self, value: Any) -> None:
-        """Record the value of the last expression as a notebook shows it, so that it is seen without being loaded."""
-        text = "" if self.shell is not None else plain_text(value)
-        if text is None or self.shell is not None:
+    def _show_result(self, value: Any) -> bool:
+        """Record the value of the last expression as a notebook shows it, so that it is seen without being loaded.
+
+        Returns
+        -------
+        bool
+            True if that is left to those who look: plain data is seen by its repr alone, which only IPython lays out.
+        """
+        if value is None or self.quiet or self.run_directory.rank:
+            return False
+        if self.shell is None and type(value) in _PLAIN:
+            return True
+        with self._of_result():
+            if self.shell is None and (text := own_text(value)) is not None:
+                self.recorder.record("execute_result", data={"text/plain": text}, metadata={})
+                return False
             data, metadata = self._get_ipython().display_formatter.format(value)
             if data:  # else the value has displayed itself
                 self.recorder.record("execute_result", data=data, metadata=metadata)
-        else:
-            self.recorder.record("execute_result", data={"text/plain": text} if text else {}, metadata={})
+        return False
 
     def _words(self, error: BaseException) -> tuple[str, str]:
         """One line, and the traceback from the cell's line inwards."""
@@ -352,7 +362,8 @@ class _Execution:
         def write_outcome() -> str:
             end = "failed" if lost else outcome
             words = "; ".join(filter(None, (reason if outcome == end else "", lost)))
-            record = Outcome(self.spec.token, time.time(), end, words, trace, kept_error, kept_result, variables)
+            plain = self.result_is_plain
+            record = Outcome(self.spec.token, time.time(), end, words, trace, kept_error, kept_result, variables, plain)
             write_atomic(self.run_directory.outcome_path, record.to_bytes())
             return end
 
@@ -456,8 +467,7 @@ def _is_quiet(last: ast.Expr, code: str) -> bool:
     return line.encode()[last.end_col_offset or 0 :].lstrip().startswith(b";")
 
 
-_SCALARS = (int, float, complex, bool, str, bytes)
-_CONTAINERS = (list, tuple, dict, set, frozenset)
+_PLAIN = (int, float, complex, bool, str, bytes, list, tuple, dict, set, frozenset)
 _RICH = (
     *(
         f"_repr_{form}_"
@@ -468,24 +478,17 @@ _RICH = (
 )
 
 
-def plain_text(value: Any) -> str | None:
-    """Return the text that IPython would show of a value that has no other form, without asking IPython.
+def own_text(value: Any) -> str | None:
+    """Return the text of a value that has no form but its repr, or None if IPython must be asked.
 
-    Returns
-    -------
-    str or None
-        "" for a container, which only IPython knows how to lay out; a session can do that as well. None for what IPython
-        must be asked for.
+    That it must for what it lays out by itself: subclasses of containers, exceptions, functions, classes, and objects
+    without a repr of their own.
     """
     kind = type(value)
-    if kind in _CONTAINERS:
-        return ""
-    if kind in _SCALARS:
-        return repr(value)
-    laid_out = vars(object)["__repr__"] is kind.__repr__ or isinstance(value, (*_CONTAINERS, type, BaseException))
-    if laid_out or kind.__module__ in ("builtins", "types") or any(hasattr(value, name) for name in _RICH):
+    laid_out = isinstance(value, (list, tuple, dict, set, frozenset, type, BaseException))
+    if laid_out or kind.__repr__ is vars(object)["__repr__"] or kind.__module__ in ("builtins", "types"):
         return None
-    return repr(value)
+    return None if any(hasattr(value, name) for name in _RICH) else repr(value)
 
 
 def _one_line(error: BaseException) -> str:

@@ -17,14 +17,14 @@ import os
 import sys
 import time
 
-from ..outputs import condense, decode, encode
 from ..store import RunDirectory, write_atomic
-from .ticker import TICK_SECONDS, ticker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+TICK_SECONDS = 0.1
+"""For so long text may be gathered."""
 _BURST = 256
 """So many writes within one tick are a burst."""
 _CALM_BYTES = 4096
@@ -204,6 +204,8 @@ class Recorder:
         return [log.file.size() for log in self.logs]
 
     def _write(self, event: dict[str, Any]) -> None:
+        from ..outputs import encode  # a cell that only prints to one stream needs no events
+
         line = encode(event)
         events = self._events or Held(self._path)
         _write_all(events.descriptor(), line)
@@ -215,6 +217,8 @@ class Recorder:
 
     def _condense(self) -> None:
         """Rewrite the events without what nobody will see again, for example the frames of a live plot."""
+        from ..outputs import condense, decode, encode
+
         with open(self._path, "rb") as file:
             events, _ = decode(file.read())
         lines = b"".join(map(encode, condense(events)))
@@ -238,6 +242,8 @@ class Recorder:
         if not self._listens:
             self._listens = True
             self._listen()
+        from .ticker import ticker
+
         self._before_tick = log.written
         if ticker.add(self._tick):
             self.burst = log

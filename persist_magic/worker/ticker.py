@@ -11,7 +11,7 @@ import os
 import signal
 from collections.abc import Callable
 
-TICK_SECONDS = 0.1
+from .recording import TICK_SECONDS
 
 
 class Ticker:
