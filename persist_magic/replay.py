@@ -25,12 +25,13 @@ def show(outputs: Iterable[Output]) -> None:
     notebook keeps them when it is saved. Elsewhere they are printed.
     """
     shell = _shell()
+    sys.stdout.flush()  # a kernel has a buffer for each stream, which would lose the order
     for output in outputs:
         kind = output["output_type"]
         if kind == "stream":
             stream = sys.stdout if output["name"] == "stdout" else sys.stderr
             stream.write(output["text"])
-            stream.flush()  # a kernel has a buffer for each stream, which would lose the order
+            stream.flush()
         elif kind == "error":
             lines = output["traceback"] if coloured() else without_colours(output["traceback"])
             if shell is not None and hasattr(shell, "kernel"):
