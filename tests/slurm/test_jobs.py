@@ -57,6 +57,26 @@ def test_a_cell_runs_under_slurm_and_comes_back(slurm: SlurmSession, cluster: Cl
     )
 
 
+def test_what_a_slurm_job_puts_out_is_seen_here_while_it_runs(slurm: SlurmSession, marker: Path) -> None:
+    cell = f"""
+from tqdm import tqdm
+for n in tqdm(range(4), desc="bar", mininterval=0):
+    if n == 2:
+        display("half way")
+        {WAIT_FOR.format(path=str(marker)).replace(chr(10), chr(10) + " " * 8)}
+import matplotlib.pyplot as plt
+_ = plt.plot([1, 2])
+"""
+    job = slurm.persist("shown", cell)
+    wait_until(lambda: "bar 50 %, 2/4" in repr(job), "the progress")
+    wait_until(lambda: any("data" in each for each in job.outputs()), "the display")
+    marker.touch()
+    assert job.wait(60).state is JobState.DONE
+    bar, *rest = (each for each in job.outputs())
+    assert bar["text"].startswith("bar:  50%")
+    assert [set(each.get("data", ())) for each in rest] == [{"text/plain"}, set(), {"text/plain", "image/png"}]
+
+
 def test_options_of_sbatch_stand_above_the_cells_own_and_these_above_the_configured(slurm: SlurmSession) -> None:
     backend = backends.get_backend("slurm")
     backend.options = "-t 10 -J 'of config' --nice=1"  # type: ignore[attr-defined]
@@ -412,8 +432,10 @@ def test_a_node_that_fails_under_a_job_that_is_not_to_be_requeued(slurm: SlurmSe
 
 
 def test_a_requeue_by_hand_makes_the_next_run(slurm: SlurmSession, cluster: Cluster, marker: Path) -> None:
-    job = slurm.persist("requeued", f"print('begun')\n{WAIT_FOR.format(path=str(marker))}'ran'")
+    job = slurm.persist("requeued", f"print('begun')\n{WAIT_FOR.format(path=str(marker))}print('ran on')\n'ran'")
     printed(job, "begun")
+    followed = job.follow()
+    assert next(followed) == "begun\n"
     id = job.info()["id"]
     cluster.run("scontrol", "requeue", id)
     queued = wait_until(lambda: (s := job.status()).state is JobState.QUEUED and s, "the job in the queue again")
@@ -422,6 +444,7 @@ def test_a_requeue_by_hand_makes_the_next_run(slurm: SlurmSession, cluster: Clus
     cluster.run("scontrol", "update", f"jobid={id}", SOON)
     marker.touch()
     wait_until(lambda: job.status().run == 2, "the second run", 150)
+    assert "".join(followed) == "begun\nran on\n"
     assert job.fetch(60) == "ran"
 
 

@@ -66,6 +66,14 @@ def test_the_result_is_rank_0s_and_each_rank_has_its_log(place: Place) -> None:
         place.persist("add", ADD, 2)
 
 
+def test_what_is_shown_is_rank_0s(place: Place) -> None:
+    cell = "import persist_magic\nfrom mpi4py import MPI\nrank = MPI.COMM_WORLD.rank\ndisplay(rank)\npersist_magic.progress(rank + 1, 2, 'ranks')\nMPI.COMM_WORLD.Barrier()\n'result'"
+    job = place.persist("shown", cell, 2)
+    assert job.fetch(90) == "result"
+    assert [each["data"]["text/plain"] for each in job.outputs()] == ["0", "'result'"]
+    assert [bar.done for bar in job.progress().bars] == [1]
+
+
 def test_a_rank_that_fails_ends_all_and_is_named(place: Place) -> None:
     cell = "from mpi4py import MPI\nrank = MPI.COMM_WORLD.rank\nif rank == 1:\n    raise ValueError('only here')\nMPI.COMM_WORLD.Barrier()"
     job = place.persist("one", cell, 3)
