@@ -22,7 +22,6 @@ from . import outputs, replay
 from .backends import get_backend
 from .backends.base import Launch, Predecessor, Query
 from .errors import (
-    CaptureError,
     Damaged,
     JobCancelled,
     JobExists,
@@ -776,7 +775,10 @@ class Job:
 
     def _error_lines(self) -> tuple[str, ...]:
         """The job's traceback as IPython shows one."""
-        found, result = outputs.read(self._run(), limit=0)
+        try:
+            found, result = outputs.read(self._run(), limit=0)
+        except Damaged:  # the error is told all the same
+            return ()
         lines = [line for at in result for line in found[at].get("traceback", ())]
         return tuple(lines if replay.coloured() else replay.without_colours(lines))
 
@@ -878,9 +880,11 @@ class Job:
         Raises
         ------
         Damaged
-            If the run cannot be found.
+            If a file of the run cannot be read.
+        UnsafePath
+            If somebody else may have written it.
         """
-        found, _ = outputs.read(self._run())
+        found, _ = self._recorded()
         outcome = self.outcome()
         if outcome is not None and outcome.shown and outcome.result is not None:
             data = self._plain_data(outcome.result)
@@ -889,8 +893,14 @@ class Job:
 
     def outputs_around_result(self) -> tuple[list[Output], list[Output]]:
         """Return what came before the result, or the error, and what came after it; as `outputs`."""
-        found, result = outputs.read(self._run())
+        found, result = self._recorded()
         return found[: result.start], found[result.stop :]
+
+    def _recorded(self) -> tuple[list[Output], range]:
+        """What the newest run has recorded, which others must not have been able to write: it may hold scripts."""
+        run = self._run()
+        self.directory.check_trusted(run.path)
+        return outputs.read(run)
 
     def _plain_data(self, result: KeptValue) -> dict[str, str]:
         """The text of a result of plain data, which is made where it is looked at."""
@@ -998,7 +1008,7 @@ class Job:
             return ("the cell changed",) if cell_digest(asked.source) != spec.cell_digest else ()
         try:
             captured = capture(self.name, asked.source, asked.namespace, asked.selection, None, None)
-        except CaptureError:  # what it needs is not there now, so nothing can be said
+        except Exception:  # noqa: BLE001  what it needs is not there now, or will not be pickled: nothing can be said
             return ()
         return tuple(_differences(spec, captured, outcome.variables if outcome is not None else ()))
 

@@ -11,10 +11,13 @@ Two of type "result" stand around what shows the value of the last expression, o
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 from collections.abc import Iterable
 
+from .errors import Damaged
 from .logs import log_size
 from .records import Frozen, frozen
 from .store import RunDirectory, open_regular
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 STREAM_LIMIT = 1_000_000
 """How many bytes of the streams are put into outputs, the last ones; the logs have all of it."""
 
+_LARGEST = 1 << 30
 _STREAMS = ("stdout", "stderr")
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -203,9 +207,14 @@ def read(run: RunDirectory, limit: int = STREAM_LIMIT) -> tuple[list[Output], ra
     ----------
     limit : int
         So many bytes of the streams at most, the last ones.
+
+    Raises
+    ------
+    Damaged
+        If one of the files cannot be read.
     """
     paths = run.stdout_path, run.stderr_path
-    events, damaged = decode(_contents(run.display_path))
+    events, damaged = decode(_part(run, run.display_path))
     sizes = log_size(paths[0]), log_size(paths[1])
     pieces = arrange(events, sizes)
     excess = sum(piece.stop - piece.start for piece in pieces if isinstance(piece, Span)) - limit
@@ -225,7 +234,8 @@ def read(run: RunDirectory, limit: int = STREAM_LIMIT) -> tuple[list[Output], ra
         cut = min(max(0, excess), piece.stop - piece.start)
         excess -= cut
         if piece.start + cut < piece.stop:
-            outputs.append(_stream(piece.stream, _text(paths[piece.stream], piece.start + cut, piece.stop)))
+            text = _part(run, paths[piece.stream], piece.start + cut, piece.stop).decode("utf-8", "replace")
+            outputs.append(_stream(piece.stream, settle(text)))
     if damaged:
         outputs.append(_stream(1, f"persist_magic: {damaged} lines of {run.display_path} are damaged and left out\n"))
     return outputs, range(*(result or (len(outputs), len(outputs))))
@@ -245,18 +255,19 @@ def _stream(stream: int, text: str) -> Output:
     return {"output_type": "stream", "name": _STREAMS[stream], "text": text}
 
 
-def _text(path: str, start: int, stop: int) -> str:
-    with open_regular(path) as file:
-        file.seek(start)
-        return settle(file.read(stop - start).decode("utf-8", "replace"))
-
-
-def _contents(path: str) -> bytes:
+def _part(run: RunDirectory, path: str, start: int = 0, stop: int | None = None) -> bytes:
+    """A piece of a file, or all of it; b"" if there is none."""
     try:
         with open_regular(path) as file:
-            return file.read()
+            end = os.fstat(file.fileno()).st_size if stop is None else stop
+            if end - start > _LARGEST:
+                raise OSError(errno.EFBIG, f"{end - start} bytes are too many to be shown")
+            file.seek(start)
+            return file.read(end - start)
     except FileNotFoundError:
         return b""
+    except OSError as error:
+        raise Damaged(run.job.name, os.path.relpath(path, run.job.path), error.strerror or str(error)) from None
 
 
 # ---------------------------------------------------------------- control characters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,10 @@ import pytest
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
+from persist_magic.errors import Damaged, JobFailed, UnsafePath
 from persist_magic.outputs import settle
 
-from .conftest import environment
+from .conftest import Session, environment, wait_until
 
 Output = dict[str, Any]
 
@@ -192,9 +194,10 @@ def test_an_error_looks_as_in_ipython_and_the_figures_come_below(stories: dict[s
     assert set(got) <= set(expected)
     assert [line for line in got if not line[:1].isdigit()] == [line for line in expected if not line[:1].isdigit()]
     assert fetched[-1] == "JobFailed: job error failed: ZeroDivisionError: division by zero"
-    assert [each["output_type"] for each in story.later] == ["stream", "error", "display_data"]
-    assert story.later[0]["text"] == "error: failed: ZeroDivisionError: division by zero\nx\n"
-    assert story.later[1]["traceback"] == fetched[:-1]
+    words, error, figure = modulo(story.later)
+    assert words["text"] == "error: failed: ZeroDivisionError: division by zero\nx\n"
+    assert error["traceback"] == fetched[:-1]
+    assert figure == modulo(story.direct)[2]
 
 
 def test_saved_outputs_are_static_and_nbconvert_renders_them(stories: dict[str, Story]) -> None:
@@ -211,3 +214,66 @@ def test_saved_outputs_are_static_and_nbconvert_renders_them(stories: dict[str, 
     ):
         assert text in page, text
     assert "persist_magic:" not in page
+
+
+# ---------------------------------------------------------------- what may go wrong
+
+BROKEN = {
+    "repr raises": "class Broken:\n    def __repr__(self): raise RuntimeError('no repr')\nBroken()",
+    "html raises": "class Broken:\n    def __repr__(self): return 'plain'\n    def _repr_html_(self): raise RuntimeError('no html')\nBroken()",
+    "attributes raise": "class Broken:\n    def __repr__(self): return 'plain'\n    def __getattr__(self, name): raise RuntimeError(name)\nBroken()",
+    "answers to any name": "class Yes:\n    def __repr__(self): return 'plain'\n    def __getattr__(self, name): return Yes()\n    def __call__(self, *a, **k): return None\nYes()",
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_result_that_cannot_be_shown_fails_no_job(session: Session, kind: str) -> None:
+    job = session.persist("broken", BROKEN[kind])
+    assert job.wait(60).describe(0) == "done"
+    texts = [each["data"]["text/plain"] for each in job.outputs() if "data" in each]
+    assert texts == ([] if kind == "repr raises" else ["plain"])
+
+
+def test_a_damaged_record_of_outputs_is_told_and_hides_no_failure(session: Session) -> None:
+    job = session.persist("bad", "display(1)\n1 / 0")
+    job.wait(60)
+    path = Path(job.directory.run(1).display_path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(Damaged, match=r"run-1/display.jsonl"):
+        job.show()
+    with pytest.raises(JobFailed, match="ZeroDivisionError"):
+        job.fetch()
+
+
+def test_outputs_that_others_may_have_written_are_not_shown(session: Session) -> None:
+    job = session.persist("open", "display(1)")
+    job.wait(60)
+    os.chmod(job.directory.run(1).path, 0o777)
+    with pytest.raises(UnsafePath, match="others may write it"):
+        job.show()
+
+
+def test_in_plain_python_outputs_are_text(session: Session, capsys: pytest.CaptureFixture[str]) -> None:
+    cell = "import sys\nfrom IPython.display import HTML\nprint('out')\nprint('err', file=sys.stderr)\ndisplay(HTML('<b>x</b>'))\n[1, 2]"
+    job = session.persist("text", cell)
+    job.wait(60)
+    job.show()
+    assert tuple(capsys.readouterr()) == ("out\n<IPython.core.display.HTML object>\n[1, 2]\n", "err\n")
+
+
+def test_of_a_large_plain_result_the_shortened_text_is_shown(session: Session) -> None:
+    job = session.persist("large", "list(range(1_000_000))")
+    job.wait(60)
+    (output,) = job.outputs()
+    assert output["data"]["text/plain"].startswith("[0, 1, 2, 3")
+    assert len(output["data"]["text/plain"]) < 1000
+
+
+def test_a_running_cell_is_shown_as_far_as_it_has_come(session: Session, marker: Path) -> None:
+    cell = f"import os, time\ndisplay('first')\nprint('so far')\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)\n'result'"
+    job = session.persist("live", cell)
+    wait_until(lambda: len(job.outputs()) == 2, "both outputs")
+    marker.touch()
+    job.wait(60)
+    assert [each["output_type"] for each in job.outputs()] == ["display_data", "stream", "execute_result"]

@@ -294,12 +294,15 @@ class _Execution:
         if self.shell is None and type(value) in _PLAIN:
             return True
         with self._of_result():
-            if self.shell is None and (text := own_text(value)) is not None:
-                self.recorder.record("execute_result", data={"text/plain": text}, metadata={})
-                return False
-            data, metadata = self._get_ipython().display_formatter.format(value)
-            if data:  # else the value has displayed itself
-                self.recorder.record("execute_result", data=data, metadata=metadata)
+            try:
+                text = own_text(value) if self.shell is None else None
+                data, metadata = {"text/plain": text}, {}
+                if text is None:
+                    data, metadata = self._get_ipython().display_formatter.format(value)
+                if data:  # else the value has displayed itself
+                    self.recorder.record("execute_result", data=data, metadata=metadata)
+            except Exception as problem:  # noqa: BLE001  the cell has come to its end, and its value is what it is
+                print(f"persist_magic: the result could not be shown: {_one_line(problem)}", file=sys.stderr)
         return False
 
     def _words(self, error: BaseException) -> tuple[str, str]:
@@ -332,7 +335,7 @@ class _Execution:
         if trace is not None and not isinstance(error, KeyboardInterrupt):  # for that there may be little time
             try:
                 lines = self._get_ipython().traceback_lines(error, trace)
-            except Exception as problem:  # noqa: BLE001  the plain text tells the same
+            except BaseException as problem:  # noqa: BLE001  a cancel, too: the plain text tells the same, and there is more to write
                 text += f"(IPython could not show it: {_one_line(problem)})\n"
         self.recorder.record_error(error, lines, text)
 
@@ -488,7 +491,10 @@ def own_text(value: Any) -> str | None:
     laid_out = isinstance(value, (list, tuple, dict, set, frozenset, type, BaseException))
     if laid_out or kind.__repr__ is vars(object)["__repr__"] or kind.__module__ in ("builtins", "types"):
         return None
-    return None if any(hasattr(value, name) for name in _RICH) else repr(value)
+    try:
+        return None if any(hasattr(value, name) for name in _RICH) else repr(value)
+    except Exception:  # noqa: BLE001  IPython tells of it as in a session
+        return None
 
 
 def _one_line(error: BaseException) -> str:
