@@ -277,3 +277,29 @@ def test_a_running_cell_is_shown_as_far_as_it_has_come(session: Session, marker:
     marker.touch()
     job.wait(60)
     assert [each["output_type"] for each in job.outputs()] == ["display_data", "stream", "execute_result"]
+
+
+BACKENDS = [("", 1), ("qtagg", 1), ("module://ipympl.backend_nbagg", 1), ("agg", 0), ("pdf", 0)]
+
+
+@pytest.mark.parametrize(("backend", "figures"), BACKENDS, ids=[backend or "none" for backend, _ in BACKENDS])
+def test_figures_are_kept_unless_the_session_chose_to_write_files(
+    session: Session, monkeypatch: pytest.MonkeyPatch, backend: str, figures: int
+) -> None:
+    monkeypatch.setenv("MPLBACKEND", backend)
+    if not backend:
+        monkeypatch.delenv("MPLBACKEND")
+    job = session.persist("figure", "import matplotlib.pyplot as plt\n_ = plt.plot([1, 2])")
+    assert job.wait(60).describe(0) == "done"
+    assert sum("image/png" in each["data"] for each in job.outputs()) == figures
+
+
+def test_frames_of_ours_are_hidden(session: Session) -> None:
+    cell = "import persist_magic\ndef keep(value):\n    persist_magic.checkpoint(value=value)\nkeep(x for x in 'abc')"
+    job = session.persist("frames", cell)
+    with pytest.raises(JobFailed) as failure:
+        job.fetch(60)
+    for text in (failure.value.traceback, "\n".join(failure.value.shown), job.stderr()):
+        assert "in keep" in text
+        assert "running.py" not in text
+        assert "NotPickled" in text

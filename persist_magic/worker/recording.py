@@ -27,8 +27,6 @@ TICK_SECONDS = 0.1
 """For so long text may be gathered."""
 _BURST = 256
 """So many writes within one tick are a burst."""
-_CALM_BYTES = 4096
-"""A tick with less than that ends it."""
 _CONDENSE_BYTES = 16 << 20
 """From this size on display.jsonl is rewritten without what was cleared or updated since, whenever it has doubled."""
 _OTHERS = {
@@ -260,12 +258,10 @@ class Recorder:
             log = self.burst
             if log is None:
                 return False
-            self.flush()
-            calm = log.written - self._before_tick < _CALM_BYTES
-            self._before_tick = log.written
-            if calm:
+            if log.written == self._before_tick:  # not even one chunk
                 self._end_burst()
-            return not calm
+            self._before_tick = log.written
+            return self.burst is not None
 
     def flush(self) -> None:
         """Let the files hold all that was printed."""

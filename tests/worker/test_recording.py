@@ -150,6 +150,23 @@ AWKWARD = {
 }
 
 
+def test_a_descriptor_that_became_another_files_is_not_written_to(session: Session, tmp_path: Path) -> None:
+    cell = f"""
+import os, sys
+display("before")
+print("out"); print("err", file=sys.stderr)
+os.closerange(3, 100)
+files = [open({str(tmp_path)!r} + f"/file{{n}}", "w") for n in range(10)]
+print("out"); print("err", file=sys.stderr)
+display("after")
+[os.path.getsize(file.name) for file in files]
+"""
+    job = session.persist("reused", cell)
+    assert job.fetch(60) == [0] * 10
+    texts = [each.get("text") or each["data"]["text/plain"] for each in job.outputs()]
+    assert texts == ["'before'", "out\n", "err\n", "out\n", "err\n", "'after'", str([0] * 10)]
+
+
 @pytest.mark.parametrize("kind", AWKWARD)
 def test_a_cell_may_do_anything_with_its_streams(session: Session, kind: str) -> None:
     job = session.persist("awkward", AWKWARD[kind])
