@@ -18,8 +18,9 @@ from typing import NoReturn
 from .errors import NotPickled, NotRestored, PersistError, UsageError
 from .job import Job, ended_jobs, jobs, load
 from .logs import log_size, read_log, read_part
-from .outputs import STREAM_LIMIT, settle
+from .outputs import STREAM_LIMIT
 from .status import JobState
+from .text import harmless, settle
 from .views import table
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
@@ -87,7 +88,7 @@ def _wait(words: argparse.Namespace) -> int:
     good = True
     for job in _found(words.names):
         status = job.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
-        print(table.harmless(f"{job.name}: {status.describe(time.time())}"))
+        print(harmless(f"{job.name}: {status.describe(time.time())}"))
         good &= status.state is JobState.DONE
     return 0 if good else 1
 
@@ -145,7 +146,7 @@ def _show(words: argparse.Namespace) -> int:
     """State, cell, and what it has put out with its result."""
     job = load(words.name)
     status = job.status()
-    print(table.harmless("; ".join((f"{job.name}: {status.describe(time.time())}", *job.remarks(status)))))
+    print(harmless("; ".join((f"{job.name}: {status.describe(time.time())}", *job.remarks(status)))))
     print(job.cell().rstrip("\n"), end="\n\n")
     job.show()
     tell_lost_result(job)
@@ -156,7 +157,7 @@ def tell_lost_result(job: Job) -> None:
     """Say so if the result could not be kept, although it is shown."""
     outcome = job.outcome()
     if outcome is not None and outcome.result is not None and outcome.result.error:
-        print(table.harmless(f"the result was not kept: {outcome.result.error}"))
+        print(harmless(f"the result was not kept: {outcome.result.error}"))
 
 
 def _export_words(parser: argparse.ArgumentParser) -> None:
@@ -181,7 +182,7 @@ def _cancel(words: argparse.Namespace) -> int:
     live = []
     for job in chosen:
         if (status := job.status()).state.ended:
-            print(table.harmless(f"{job.name}: had ended, {status.describe(time.time())}"))
+            print(harmless(f"{job.name}: had ended, {status.describe(time.time())}"))
             continue
         job.cancel(force=words.force)
         live.append(job)
@@ -189,7 +190,7 @@ def _cancel(words: argparse.Namespace) -> int:
     for job in live:
         while not (status := job.status()).state.ended and time.monotonic() < deadline:
             time.sleep(0.02)
-        print(table.harmless(f"{job.name}: {status.describe(time.time())}"))
+        print(harmless(f"{job.name}: {status.describe(time.time())}"))
     return 0
 
 
@@ -230,7 +231,7 @@ def _rerun_words(parser: argparse.ArgumentParser) -> None:
 
 def _rerun(words: argparse.Namespace) -> int:
     job = load(words.name).rerun(words.options)
-    print(table.harmless(f"{job.name}: run {job.status().run} → {job.spec().backend}"))
+    print(harmless(f"{job.name}: run {job.status().run} → {job.spec().backend}"))
     return 0
 
 
@@ -320,10 +321,10 @@ def fetch(
         except (NotPickled, NotRestored) as error:
             if not take_all:
                 raise
-            print(table.harmless(f"left out: {error}"))
+            print(harmless(f"left out: {error}"))
     return values
 
 
 def report(error: PersistError) -> None:
     """Print an error of ours for a shell."""
-    print(f"persist-magic: {table.harmless(str(error))}", file=sys.stderr)
+    print(f"persist-magic: {harmless(str(error))}", file=sys.stderr)

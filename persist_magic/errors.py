@@ -1,7 +1,7 @@
 """The exceptions of persist_magic, under one base.
 
 Owns the words of every error: what happened, to which job and variable, and what to type next.
-Knows nothing of files, processes or IPython, and imports nothing.
+Knows nothing of files, processes or IPython, and imports next to nothing.
 
 Every class takes only plain values, which are its ``args``, so that each error can be pickled.
 """
@@ -107,7 +107,9 @@ class JobFailed(PersistError):
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows instead of a traceback: the job's own, none of our frames."""
-        return [*self.shown, f"{type(self).__name__}: {self._head() if self.shown else self}"]
+        from .text import harmless
+
+        return [*self.shown, harmless(f"{type(self).__name__}: {self._head() if self.shown else self}")]
 
 
 class JobCancelled(PersistError):

@@ -26,6 +26,7 @@ from .backends import BUILT_IN, get_backend
 from .errors import JobCancelled, JobFailed, NameTaken, NotPickled, PersistError, UsageError
 from .job import DEFAULT_ROOT, ROOT_VARIABLE, Job, jobs, load, preview, set_session_root, submit
 from .status import JobState
+from .text import harmless
 from .views import table
 
 if TYPE_CHECKING:
@@ -112,6 +113,11 @@ def _fetch_parser() -> commands.Parser:
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="how long to wait; default for ever")
     parser.add_argument("--quiet", action="store_true", help="do not show what the cell has put out")
     return parser
+
+
+def _empty_lines(code: str) -> int:
+    """How many lines at the beginning hold nothing."""
+    return code[: len(code) - len(code.lstrip())].count("\n")
 
 
 def _listed(values: list[str]) -> tuple[str, ...]:
@@ -202,10 +208,14 @@ class PersistMagics(Magics):
         source = Source(
             kind="cell",
             text=cell,
-            code=self._session.transform_cell(cell),
+            code=self._transformed(cell),
             future_flags=self._session.compile.flags & _FUTURE_FLAGS,
             extensions=tuple(sorted(name for name in extensions if name not in ("persist_magic", "storemagic"))),
         )
+        if words.notify:
+            from .views import notification
+
+            notification.check(self.notify_command)
         selection = Selection(_listed(words.add), _listed(words.omit))
         namespace = self._session.user_ns
         if words.dry_run:
@@ -236,15 +246,20 @@ class PersistMagics(Magics):
         self._remark(submission.capture.warnings)
         if words.notify:
             from .monitor import monitor
-            from .views.notification import prepare
 
-            monitor.when_ended(submission.job, prepare(self._session, self.notify_command))
+            monitor.when_ended(submission.job, notification.prepare(self._session, self.notify_command))
         return submission.job
+
+    def _transformed(self, cell: str) -> str:
+        """The cell as plain Python, its lines where they were: IPython drops empty ones at the beginning."""
+        code: str = self._session.transform_cell(cell)
+        dropped = _empty_lines(cell) - _empty_lines(code)
+        return "\n" * dropped + code
 
     @staticmethod
     def _remark(remarks: Iterable[str]) -> None:
         for remark in remarks:
-            print(table.harmless(f"  note: {remark}"))
+            print(harmless(f"  note: {remark}"))
 
     def _run(self, verb: str, line: str) -> None:
         with _one_line():
@@ -281,7 +296,7 @@ class PersistMagics(Magics):
                 try:
                     return job.fetch(words.timeout)
                 except (JobFailed, JobCancelled, NotPickled) as error:
-                    print(table.harmless(str(error).splitlines()[0]))
+                    print(harmless(str(error).splitlines()[0]))
                     return None
             status = job.wait(words.timeout)
             self._remark(job.remarks(status))
@@ -328,7 +343,7 @@ class PersistMagics(Magics):
             status = job.status()
             self._show_rest()
             if status.state is not JobState.DONE:
-                print(table.harmless(f"{job.name}: {status.describe(time.time())}"))
+                print(harmless(f"{job.name}: {status.describe(time.time())}"))
             self._remark(job.remarks(status))
             job.show()
             commands.tell_lost_result(job)

@@ -6,10 +6,11 @@ are none. Knows nothing of how anything is shown.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from .errors import NoSuchJob, PersistError
 from .job import Job, pauses, statuses
@@ -45,26 +46,33 @@ class Monitor:
                 if not watched:
                     self._thread = None
                     return
-            for each, status in zip(watched, statuses([job for job, _ in watched]), strict=True):
-                gone = isinstance(status, NoSuchJob)
-                ended = isinstance(status, Status) and (status.state.ended or status.state is JobState.EMPTY)
-                if gone or ended:
-                    with self._lock:
-                        self._watched.remove(each)
-                if isinstance(status, Status) and ended:
-                    self._tell(*each, status)
+            with _reported():
+                self._look(watched)
             if self._news.wait(next(pause)):
                 self._news.clear()
                 pause = pauses()
 
-    @staticmethod
-    def _tell(job: Job, tell: Callable[[Job, Status], None], status: Status) -> None:
-        try:
-            tell(job, status)
-        except PersistError as error:
-            print(f"persist_magic: {error}", file=sys.stderr, flush=True)
-        except Exception:  # noqa: BLE001  one that fails must not silence the others
-            traceback.print_exc()
+    def _look(self, watched: list[tuple[Job, Callable[[Job, Status], None]]]) -> None:
+        for each, status in zip(watched, statuses([job for job, _ in watched]), strict=True):
+            job, tell = each
+            ended = isinstance(status, Status) and (status.state.ended or status.state is JobState.EMPTY)
+            if ended or isinstance(status, NoSuchJob):
+                with self._lock:
+                    self._watched.remove(each)
+            if isinstance(status, Status) and ended:
+                with _reported():
+                    tell(job, status)
+
+
+@contextlib.contextmanager
+def _reported() -> Iterator[None]:
+    """Tell of an error and go on: one that fails must not silence the others."""
+    try:
+        yield
+    except PersistError as error:
+        print(f"persist_magic: {error}", file=sys.stderr, flush=True)
+    except Exception:  # noqa: BLE001  whatever it is
+        traceback.print_exc()
 
 
 monitor = Monitor()

@@ -1,8 +1,8 @@
 """What a cell has put out, and how it is put together again.
 
 Owns the events of display.jsonl (what was displayed, cleared or updated, with its place in the streams), the fold from
-events and streams to a notebook's outputs, and what control characters leave of a text. Standard library only: the worker
-writes what is read here. Knows nothing of how outputs are shown.
+events and streams to a notebook's outputs. Standard library only: the worker writes what is read here. Knows nothing of how
+outputs are shown.
 
 An event is one line of JSON, named after Jupyter's messages. ``at`` holds the sizes of stdout and stderr, in bytes, when it
 happened: what a stream holds between two events was written between them. An event of type "order" marks only a place.
@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
-import re
 from collections.abc import Iterable
 
 from .errors import Damaged
 from .logs import log_size
 from .records import Frozen, frozen
 from .store import RunDirectory, open_regular
+from .text import settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ STREAM_LIMIT = 1_000_000
 """How many bytes of the streams are put into outputs, the last ones; the logs have all of it."""
 
 _LARGEST = 1 << 30
+_MOST_TURNS = 200
+"""Between two displays; a frontend chokes on more."""
 _STREAMS = ("stdout", "stderr")
 _WIDGET = "application/vnd.jupyter.widget-view+json"
 
@@ -57,12 +60,16 @@ class Span(Frozen):
 
 def encode(event: Event) -> bytes:
     """Return an event as its line."""
-    return json.dumps(event, separators=(",", ":"), default=_encodable).encode() + b"\n"
+    try:
+        return _ENCODER.encode(event).encode() + b"\n"
+    except (TypeError, ValueError):  # keys that are no text, numbers that JSON has not
+        return _ENCODER.encode(_cleaned(event)).encode() + b"\n"
 
 
 def _encodable(value: Any) -> Any:
     """What JSON has no type for, as Jupyter's kernel sends it."""
     import numbers
+    from collections.abc import Iterable
 
     if isinstance(value, (bytes, bytearray, memoryview)):
         import base64
@@ -72,7 +79,23 @@ def _encodable(value: Any) -> Any:
         return int(value)
     if isinstance(value, numbers.Real):
         return float(value)
-    return str(value)
+    return list(value) if isinstance(value, Iterable) else str(value)
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=_encodable)
+
+
+def _cleaned(value: Any) -> Any:
+    """The same with text for keys, and for numbers that are not finite."""
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else str(key): _cleaned(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_cleaned(each) for each in value]
+    if isinstance(value, (str, int, type(None))):
+        return value
+    if not isinstance(value, float):
+        return _cleaned(_encodable(value))
+    return value if math.isfinite(value) else repr(value)
 
 
 def decode(data: bytes) -> tuple[list[Event], int]:
@@ -216,7 +239,7 @@ def read(run: RunDirectory, limit: int = STREAM_LIMIT) -> tuple[list[Output], ra
     paths = run.stdout_path, run.stderr_path
     events, damaged = decode(_part(run, run.display_path))
     sizes = log_size(paths[0]), log_size(paths[1])
-    pieces = arrange(events, sizes)
+    pieces = _joined(arrange(events, sizes))
     excess = sum(piece.stop - piece.start for piece in pieces if isinstance(piece, Span)) - limit
     outputs: list[Output] = []
     result: list[int] = []
@@ -239,6 +262,33 @@ def read(run: RunDirectory, limit: int = STREAM_LIMIT) -> tuple[list[Output], ra
     if damaged:
         outputs.append(_stream(1, f"persist_magic: {damaged} lines of {run.display_path} are damaged and left out\n"))
     return outputs, range(*(result or (len(outputs), len(outputs))))
+
+
+def _joined(pieces: list[Span | Event]) -> list[Span | Event]:
+    """The same pieces; where the streams take turns too often to be shown so, several turns of each are one piece."""
+    joined: list[Span | Event] = []
+    spans: list[Span] = []
+
+    def put() -> None:
+        if len(spans) <= _MOST_TURNS:
+            joined.extend(spans)
+        else:
+            many = -(-2 * len(spans) // _MOST_TURNS)
+            for at in range(0, len(spans), many):
+                for stream in (0, 1):
+                    part = [span for span in spans[at : at + many] if span.stream == stream]
+                    if part:
+                        joined.append(Span(stream, part[0].start, part[-1].stop))
+        spans.clear()
+
+    for piece in pieces:
+        if isinstance(piece, Span):
+            spans.append(piece)
+        else:
+            put()
+            joined.append(piece)
+    put()
+    return joined
 
 
 def _output(event: Event) -> Output:
@@ -268,76 +318,3 @@ def _part(run: RunDirectory, path: str, start: int = 0, stop: int | None = None)
         return b""
     except OSError as error:
         raise Damaged(run.job.name, os.path.relpath(path, run.job.path), error.strerror or str(error)) from None
-
-
-# ---------------------------------------------------------------- control characters
-
-_STEERS = re.compile(r"[\r\b]|\x1b(?!\[[0-9;]*m)")
-_MOVES_UP = re.compile(r"\x1b\[[0-9]*A")
-_PARTS = re.compile(r"([\r\n\b]|\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?)")
-_FARTHEST = 10_000  # columns and rows that a cursor may be moved at once
-
-
-def settle(text: str) -> str:
-    r"""Return what a terminal would show in the end: carriage returns, backspaces and cursor movements carried out.
-
-    Colours stay. A progress bar, which is many texts parted by ``\r``, is one line, nested ones a line each.
-    """
-    if not _STEERS.search(text):
-        return text
-    if _MOVES_UP.search(text):
-        return _settled(text)
-    return "\n".join(_settled(line) if _STEERS.search(line) else line for line in text.split("\n"))
-
-
-def _settled(text: str) -> str:
-    lines: list[list[str]] = [[]]  # of cells: a character with the colours that begin before it
-    row = column = 0
-    colours = ""
-    for part in filter(None, _PARTS.split(text)):
-        if part == "\n":
-            row, column = row + 1, 0
-        elif part == "\r":
-            column = 0
-        elif part == "\b":
-            column = max(0, column - 1)
-        elif part[0] != "\x1b":
-            line = lines[row]
-            line.extend(" " * (column - len(line)))
-            cells = list(part)
-            cells[0], colours = colours + cells[0], ""
-            line[column : column + len(cells)] = cells
-            column += len(cells)
-        elif part.startswith("\x1b[") and part[-1] == "m":
-            colours += part
-        elif part.startswith("\x1b["):
-            row, column = _moved(lines, row, column, part)
-        while len(lines) <= row:
-            lines[-1], colours = [*lines[-1], colours] if colours else lines[-1], ""
-            lines.append([])
-    if colours:
-        lines[row].append(colours)
-    return "\n".join("".join(line) for line in lines)
-
-
-def _moved(lines: list[list[str]], row: int, column: int, sequence: str) -> tuple[int, int]:
-    """Carry out a control sequence (ECMA-48): cursor up, down, right, left, to a column; erase in line."""
-    digits = sequence[2:-1]
-    number = min(int(digits), _FARTHEST) if digits.isdecimal() else 0
-    many = max(1, number)
-    kind = sequence[-1]
-    if kind == "A":
-        return max(0, row - many), column
-    if kind == "B":
-        return row + many, column
-    if kind in "CD":
-        return row, max(0, column + (many if kind == "C" else -many))
-    if kind == "G":
-        return row, many - 1
-    if kind == "K":
-        line = lines[row]
-        if number in (0, 2):
-            del line[column if number == 0 else 0 :]
-        else:
-            line[: column + 1] = " " * min(len(line), column + 1)
-    return row, column

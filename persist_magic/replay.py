@@ -68,11 +68,11 @@ def without_colours(lines: Iterable[str]) -> list[str]:
     return [_COLOURS.sub("", line) for line in lines]
 
 
-def plain(value: Any) -> dict[str, str]:
-    """Return plain data as IPython shows it, in a bundle of MIME types."""
+def plain_text(value: Any) -> str:
+    """Return the text of plain data as IPython lays it out."""
     from IPython.lib import pretty
 
-    return {"text/plain": pretty.pretty(value)}  # type: ignore[no-untyped-call]
+    return str(pretty.pretty(value))  # type: ignore[no-untyped-call]
 
 
 def header(title: str, facts: dict[str, str]) -> str:

@@ -7,6 +7,7 @@ gather the evidence.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,6 +16,8 @@ from .store import HEARTBEAT_SECONDS, Bar, CancelRequest, Ended, Handle, Observe
 
 FRESH_SECONDS = 6 * HEARTBEAT_SECONDS
 """A heartbeat younger than this proves that the run lives; file servers cache attributes for up to a minute's part."""
+
+_LONGEST = 1e9  # seconds; who says that so much is left knows nothing
 
 QUIET_SECONDS = 60.0
 """From this age on what a cell said of its progress is told with its age."""
@@ -184,14 +187,15 @@ def progress_words(progress: Progress | None, now: float) -> str:
 
 def _bar_words(bar: Bar, with_rest: bool) -> str:
     done = _count_words(bar.done)
-    if not bar.total or bar.total < 0:
+    if not bar.total or bar.total < 0 or not math.isfinite(bar.total) or not math.isfinite(bar.done):
         unit = "" if bar.unit == "it" else f" {bar.unit}"
         return " ".join(filter(None, (bar.text, done + unit)))
     share = min(1.0, max(0.0, bar.done / bar.total))
     words = [f"{bar.text} {int(100 * share)} %".strip(), f"{done}/{_count_words(bar.total)}"]
     rate = bar.rate or (bar.done / bar.elapsed if bar.elapsed > 0 else 0)
-    if with_rest and rate > 0 and share < 1:
-        words.append(f"{duration((bar.total - bar.done) / rate)} left")
+    left = (bar.total - bar.done) / rate if rate > 0 else math.inf
+    if with_rest and share < 1 and 0 <= left < _LONGEST:
+        words.append(f"{duration(left)} left")
     return ", ".join(words)
 
 

@@ -101,7 +101,11 @@ class Record(Frozen):
         if values["format"] > FORMAT:
             raise VersionSkew(job, what, f"format {values['format']}", f"format {FORMAT}: update persist_magic")
         try:
-            return _build(cls, values)
+            record = _build(cls, values)
+            for field, words in _WORDS.get(cls.__name__, {}).items():
+                if getattr(record, field) not in words:
+                    raise ValueError(f"{field} is {getattr(record, field)!r:.60}, none of {', '.join(words)}")
+            return record
         except (TypeError, ValueError, KeyError) as error:
             raise Damaged(job, what, f"{error}") from None
 
@@ -526,6 +530,13 @@ class Progress(Record):
     bars: tuple[Bar, ...]
 
 
+_WORDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "Outcome": {"outcome": ("done", "failed")},
+    "Ended": {"outcome": ("done", "failed", "cancelled")},
+    "Observed": {"state": ("done", "failed", "cancelled")},
+}
+"""Which words a field of a record may hold."""
+
 _NESTED: dict[str, type[Any]] = {
     "Bar": Bar,
     "CapturedName": CapturedName,
@@ -696,7 +707,11 @@ class RunDirectory:
         return self.job.read(Checkpoint, self.checkpoint_path)
 
     def progress(self) -> Progress | None:
-        return self.job.read(Progress, self.progress_path)
+        """Return how far the cell says that it is; None also if that cannot be read: no reason to doubt the rest."""
+        try:
+            return self.job.read(Progress, self.progress_path)
+        except PersistError:
+            return None
 
     def submitted(self) -> Submitted | None:
         return self.job.read(Submitted, self.submitted_path)

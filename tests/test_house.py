@@ -36,6 +36,7 @@ ROOMS = [
     {"store"},
     {"processes"},
     {"records", "errors", "digests", "walltime", "logs"},
+    {"text"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(reversed(ROOMS)) for room in rooms}
 # The session's root and the words of the manual live with the package; __init__ imports lazily, by name.

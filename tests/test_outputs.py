@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persist_magic.outputs import Span, arrange, condense, decode, encode, read, settle
+from persist_magic.outputs import Span, arrange, condense, decode, encode, read
 from persist_magic.store import JobDirectory, RunDirectory
+from persist_magic.text import settle
 
 Event = dict[str, Any]
 

@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 
 from persist_magic.errors import Damaged, JobFailed, UnsafePath
-from persist_magic.outputs import settle
+from persist_magic.text import settle
 
 from .conftest import Session, environment, wait_until
 

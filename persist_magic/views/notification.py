@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import UsageError
 from ..job import Job
 from ..status import Status, duration
-from .table import harmless
+from ..text import harmless
 
 FRESH_SECONDS = 60
 """A notebook that is opened later than that after the end shows the line, and notifies nobody again."""
@@ -61,11 +61,25 @@ def prepare(shell: Any, command: str) -> Callable[[Job, Status], None]:
             place.update({"text/plain": line, "application/javascript": script}, raw=True)
         else:
             print(line, flush=True)
-        if command:
+        if command.strip():
             facts = {"name": job.name, "state": status.state.value, "words": line}
             run(command, facts)
 
     return tell
+
+
+def check(command: str) -> list[str]:
+    """Return the words of a command, none if it is empty.
+
+    Raises
+    ------
+    UsageError
+        If they cannot be told apart.
+    """
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"PersistMagics.notify_command: {error}: {command}") from None
 
 
 def run(command: str, facts: dict[str, str]) -> None:
@@ -77,7 +91,7 @@ def run(command: str, facts: dict[str, str]) -> None:
         If it cannot be started.
     """
     arguments = []
-    for word in shlex.split(command):
+    for word in check(command):
         for name, value in facts.items():
             word = word.replace(f"{{{name}}}", value)  # noqa: PLW2901
         arguments.append(word)
@@ -85,4 +99,4 @@ def run(command: str, facts: dict[str, str]) -> None:
     try:
         subprocess.Popen(arguments, start_new_session=True, **quiet)
     except OSError as error:
-        raise UsageError(f"notify_command: {arguments[0]} cannot be run: {error.strerror}") from None
+        raise UsageError(f"PersistMagics.notify_command: {arguments[0]} cannot be run: {error.strerror}") from None

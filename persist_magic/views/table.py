@@ -1,11 +1,10 @@
 """Jobs as plain text: the table of many, the facts of one, the line that a submission prints.
 
-Owns columns, words and what is made harmless for a terminal. Knows jobs and statuses, no files.
+Owns columns and words. Knows jobs and statuses, no files.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -16,16 +15,11 @@ from ..errors import PersistError
 from ..job import Job, Submission, statuses
 from ..status import JobState, Status, duration, progress_words, seen_words
 from ..store import Bar, CapturedName, LocalModule, Progress
+from ..text import harmless
 
 LARGE = 100_000_000
 """Captured values from this many bytes on stand out."""
 _NAMES_SHOWN = 6
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
-
-
-def harmless(text: str) -> str:
-    """Return text without what could steer a terminal (control characters) or cannot be printed (lone surrogates)."""
-    return _CONTROL.sub("�", text)
 
 
 @dataclass(frozen=True)

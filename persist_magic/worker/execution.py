@@ -21,6 +21,7 @@ from ..errors import PersistError
 from ..restore import read_session, restore_session
 from ..store import JobDirectory, JobSpec, KeptValue, Outcome, RunDirectory, write_atomic
 from .recording import Recorder, safe_str
+from .recording import interrupt as interrupt_cell
 from .supervisor import EXIT_NOT_WRITTEN, STOP_RANK
 from .watching import ImportWatch
 
@@ -84,12 +85,12 @@ def _handle_signals(blocked: Iterable[int]) -> None:
 
     told = False
 
-    def interrupt(number: int, frame: object) -> None:
+    def interrupt(number: int, frame: types.FrameType | None) -> None:
         """A cancel: the cell sees KeyboardInterrupt, so that its ``finally`` run; once, since a scheduler tells it too."""
         nonlocal told
         if not told:
             told = True
-            raise KeyboardInterrupt
+            interrupt_cell(KeyboardInterrupt(), frame)
 
     # What the cell forks ends by SIGTERM as in the session. One that comes while Python is forking waits until the child has
     # the default again: Python itself forgets signals that reach a child too early.
@@ -111,7 +112,7 @@ def _handle_signals(blocked: Iterable[int]) -> None:
     signal.signal(STOP_RANK, interrupt)
     # a scheduler's warning ends nothing by itself; not SIG_IGN, which the cell's own programs would inherit
     signal.signal(signal.SIGUSR1, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, lambda _, frame: interrupt_cell(KeyboardInterrupt(), frame))
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell's background jobs ignore it
@@ -275,10 +276,10 @@ class _Execution:
 
     @contextlib.contextmanager
     def _of_result(self) -> Iterator[None]:
-        self.recorder.record("result", begins=True)
-        try:
-            yield
-        finally:
+        with contextlib.suppress(OSError):  # a full disk: what is written after it matters more
+            self.recorder.record("result", begins=True)
+        yield
+        with contextlib.suppress(OSError):
             self.recorder.record("result", begins=False)
 
     def _show_result(self, value: Any) -> bool:
@@ -291,7 +292,7 @@ class _Execution:
         """
         if value is None or self.quiet or self.run_directory.rank:
             return False
-        if self.shell is None and type(value) in _PLAIN:
+        if self.shell is None and is_plain(value):
             return True
         with self._of_result():
             try:
@@ -470,7 +471,30 @@ def _is_quiet(last: ast.Expr, code: str) -> bool:
     return line.encode()[last.end_col_offset or 0 :].lstrip().startswith(b";")
 
 
-_PLAIN = (int, float, complex, bool, str, bytes, list, tuple, dict, set, frozenset)
+_SCALARS = {int, float, complex, bool, str, bytes, type(None)}
+_CONTAINERS = {list, tuple, dict, set, frozenset}
+_MOST_CONTAINERS = 1000
+
+
+def is_plain(value: Any) -> bool:
+    """Return whether a value is of built-in types through and through, so that whoever loads it runs nobody's code.
+
+    False too if it holds more containers than are worth a look.
+    """
+    waiting, seen = [value], 0
+    while waiting:
+        each = waiting.pop()
+        if type(each) in _SCALARS:
+            continue
+        seen += 1
+        if type(each) not in _CONTAINERS or seen > _MOST_CONTAINERS:
+            return False
+        for part in (each, each.values()) if type(each) is dict else (each,):
+            if not set(map(type, part)) <= _SCALARS:
+                waiting += part
+    return True
+
+
 _RICH = (
     *(
         f"_repr_{form}_"

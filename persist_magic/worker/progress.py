@@ -6,13 +6,14 @@ if the cell imports it.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import math
-import os
 import sys
 import time
 
 from ..store import Bar, Progress, RunDirectory, write_atomic
+from .recording import in_forked_process
 from .ticker import ticker
 
 TYPE_CHECKING = False
@@ -37,39 +38,43 @@ class Board:
         self._bars: dict[Hashable, Bar] = {}
         self._over: set[Hashable] = set()
         self._written, self._due = 0.0, False
-        self._process = os.getpid()
+        self._lock = _thread.RLock()  # threads of the cell, and handlers of signals
 
     def set(self, key: Hashable, bar: Bar) -> None:
         """Show a bar; a new one stands within those that are not over."""
-        if os.getpid() != self._process:  # a process that the cell forked has bars of its own, which are not the job's
+        if in_forked_process():  # it has bars of its own, which are not the job's
             return
-        if key not in self._bars:
-            for each in self._over:
-                self._bars.pop(each, None)
-            self._over.clear()
-        self._over.discard(key)
-        self._bars[key] = bar
-        if time.monotonic() - self._written >= WRITE_SECONDS:
-            self._write()
-        elif not self._due:  # the last word must not be lost if nothing comes after it
-            self._due = ticker.add(self._write_due)
+        with self._lock:
+            if key not in self._bars:
+                for each in self._over:
+                    self._bars.pop(each, None)
+                self._over.clear()
+            self._over.discard(key)
+            self._bars[key] = bar
+            if time.monotonic() - self._written >= WRITE_SECONDS:
+                self._write()
+            elif not self._due:  # the last word must not be lost if nothing comes after it
+                self._due = ticker.add(self._write_due)
 
     def finish(self, key: Hashable) -> None:
         """Take away a bar that is over; the outermost stays until the next one, to say how far it came."""
-        if len(self._bars) > 1:
-            self._bars.pop(key, None)
-        else:
-            self._over.add(key)
+        with self._lock:
+            if len(self._bars) > 1:
+                self._bars.pop(key, None)
+            else:
+                self._over.add(key)
 
     def close(self) -> None:
         """Write what has not been written."""
-        if self._due:
-            self._write()
+        with self._lock:
+            if self._due:
+                self._write()
 
     def _write_due(self) -> bool:
-        if self._due and time.monotonic() - self._written >= WRITE_SECONDS:
-            self._write()
-        return self._due
+        with self._lock:
+            if self._due and time.monotonic() - self._written >= WRITE_SECONDS:
+                self._write()
+            return self._due
 
     def _write(self) -> None:
         self._written, self._due = time.monotonic(), False

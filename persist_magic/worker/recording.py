@@ -21,6 +21,7 @@ from ..store import RunDirectory, write_atomic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import types
     from typing import Any
 
 TICK_SECONDS = 0.1
@@ -112,15 +113,18 @@ class Log(io.BufferedIOBase):
         if self.closed:
             raise ValueError("I/O operation on closed file.")
         recorder = self._recorder
-        if not recorder.here:  # a process that the cell forked
-            return _write_all(self._descriptor, data)
-        with recorder.lock:
-            recorder.turn_to(self)
-            if recorder.burst is not self:
-                self._count_write()
-            length = _write_all(self._descriptor, data)
-            self.written += length
-            return length
+        try:
+            if not recorder.here:  # a process that the cell forked
+                return _write_all(self._descriptor, data)
+            with recorder.lock:
+                recorder.turn_to(self)
+                if recorder.burst is not self:
+                    self._count_write()
+                length = _write_all(self._descriptor, data)
+                self.written += length
+                return length
+        finally:
+            recorder.raise_held_back()
 
     def _count_write(self) -> None:
         now = time.monotonic()
@@ -137,6 +141,34 @@ def _write_all(descriptor: int, data: Any) -> int:
     while view:
         view = view[os.write(descriptor, view) :]
     return length
+
+
+_WRITING = Log.write.__code__
+_recorder: Recorder | None = None
+
+
+def interrupt(error: BaseException, frame: types.FrameType | None) -> None:
+    """Raise an error in the cell, from a signal's handler.
+
+    While text is being written it is raised a moment later: of text that was gathered in a burst much would be lost.
+
+    Parameters
+    ----------
+    frame : frame
+        What the signal has interrupted.
+    """
+    if _recorder is not None:
+        while frame is not None:
+            if frame.f_code is _WRITING:
+                _recorder.hold_back(error)
+                return
+            frame = frame.f_back
+    raise error
+
+
+def in_forked_process() -> bool:
+    """Return whether this is a process that the cell forked."""
+    return _recorder is not None and not _recorder.here
 
 
 class Recorder:
@@ -163,11 +195,25 @@ class Recorder:
         self._before_tick = 0
         self._size, self._condense_at = 0, _CONDENSE_BYTES
         self._events: Held | None = None
-        self._listens = False
+        self._listens = self._beginning = False
+        self._held_back: BaseException | None = None
+        self._main_thread = _thread.get_ident()
         self.logs = Log(self, 1, run.stdout_path), Log(self, 2, run.stderr_path)
         sys.stdout, sys.stderr = (log.text for log in self.logs)
         sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
         os.register_at_fork(before=self._before_fork, after_in_child=self._in_child)
+        global _recorder
+        _recorder = self
+
+    def hold_back(self, error: BaseException) -> None:
+        """Keep an error until what is being written is through."""
+        self._held_back = error
+
+    def raise_held_back(self) -> None:
+        """Raise what was held back, in the thread in which signals are handled."""
+        if self._held_back is not None and _thread.get_ident() == self._main_thread:
+            error, self._held_back = self._held_back, None
+            raise error
 
     # ---- order
 
@@ -194,8 +240,8 @@ class Recorder:
         with self.lock:
             words = {"ename": type(error).__name__, "evalue": safe_str(error), "traceback": traceback}
             echo = text.encode("utf-8", "backslashreplace")
-            self.record("error", **words, echo=len(echo))
             with contextlib.suppress(OSError):  # a full disk; the outcome record has the traceback too
+                self.record("error", **words, echo=len(echo))
                 _write_all(self.logs[1].fileno(), echo)
 
     def _place(self) -> list[int]:
@@ -234,18 +280,22 @@ class Recorder:
         Not while the cell has threads: a TextIOWrapper that gathers may lose text that several of them print
         (python/cpython#119506, still so in Python 3.11).
         """
-        threading = sys.modules.get("threading")
-        if threading is not None and threading.active_count() > 1:
+        count = getattr(sys.modules.get("threading"), "active_count", None)
+        if self._beginning or (count is not None and count() > 1):
             return
-        if not self._listens:
-            self._listens = True
-            self._listen()
-        from .ticker import ticker
+        self._beginning = True  # a signal's handler may print meanwhile
+        try:
+            if not self._listens:
+                self._listens = True
+                self._listen()
+            from .ticker import ticker
 
-        self._before_tick = log.written
-        if ticker.add(self._tick):
-            self.burst = log
-            log.text.reconfigure(write_through=False)
+            self._before_tick = log.written
+            if ticker.add(self._tick):
+                self.burst = log
+                log.text.reconfigure(write_through=False)
+        finally:
+            self._beginning = False
 
     def _end_burst(self) -> None:
         log, self.burst = self.burst, None
@@ -282,13 +332,14 @@ class Recorder:
         if sys.version_info < (3, 12):  # which has no such event for threads
             import threading
 
-            start = threading._start_new_thread  # type: ignore[attr-defined]
+            start: Any = _thread.start_new_thread
 
-            def heard(*arguments: object) -> object:
+            def heard(*arguments: Any) -> Any:
                 audit("_thread.start_new_thread", arguments)
                 return start(*arguments)
 
-            threading._start_new_thread = heard  # type: ignore[attr-defined]
+            modules: tuple[Any, Any] = _thread, threading
+            modules[0].start_new_thread = modules[0].start_new = modules[1]._start_new_thread = heard
 
     # ---- forks
 

@@ -131,10 +131,11 @@ class until_wall_time:  # noqa: N801  it reads as a verb: with until_wall_time()
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if not self._over.is_set():
             self._over.set()
+            from .recording import interrupt
+
             left = _known_left()  # not asked anew: the answer would come out of the margin
-            raise WallTimeSoon(
-                f"{format_walltime(left)} of wall time left" if left is not None else "wall time is nearly over"
-            )
+            words = f"{format_walltime(left)} of wall time left" if left is not None else "wall time is nearly over"
+            interrupt(WallTimeSoon(words), frame)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._over.set()
@@ -217,7 +218,7 @@ def restored() -> dict[str, Any]:
 _STEP_SECONDS = 0.1
 """How often `track` tells where it is."""
 
-_first_told: dict[str, float] = {}  # of each text given to `progress`, when that began, on the monotonic clock
+_told = "", 0.0  # the last text given to `progress`, and when that began, on the monotonic clock
 
 
 def progress(done: float, total: float | None = None, text: str = "", unit: str = "it") -> None:
@@ -243,12 +244,11 @@ def progress(done: float, total: float | None = None, text: str = "", unit: str 
         return
     from .progress import board_of, number
 
+    global _told
     now = time.monotonic()
-    if text not in _first_told:
-        _first_told.clear()
-        _first_told[text] = now
-    bar = Bar(str(text), number(done) or 0, number(total), str(unit), now - _first_told[text])
-    board_of(run).set("progress", bar)
+    began = _told[1] if _told[0] == text else now
+    _told = text, began
+    board_of(run).set("progress", Bar(str(text), number(done) or 0, number(total), str(unit), now - began))
 
 
 def track(iterable: Iterable[T], total: float | None = None, text: str = "", unit: str = "it") -> Iterator[T]:

@@ -19,15 +19,19 @@ class Ticker:
 
     def __init__(self) -> None:
         self._waiting: dict[Callable[[], bool], None] = {}
-        self._lock = _thread.allocate_lock()
+        self._lock = _thread.RLock()  # a signal's handler may come in between
         self._thread: tuple[_thread.LockType, _thread.LockType] | None = None
-        os.register_at_fork(before=self.stop, after_in_child=self._forget)
+        os.register_at_fork(before=self._stop, after_in_parent=self._start, after_in_child=self._forget)
 
     def add(self, function: Callable[[], bool]) -> bool:
         """Call a function each tick as long as it returns True; return whether that can be done."""
         with self._lock:
             self._waiting[function] = None
-            if self._thread is not None:
+            return self._start()
+
+    def _start(self) -> bool:
+        with self._lock:
+            if self._thread is not None or not self._waiting:
                 return True
             stop, ended = _thread.allocate_lock(), _thread.allocate_lock()
             stop.acquire()
@@ -56,20 +60,16 @@ class Ticker:
         finally:
             ended.release()
 
-    def stop(self) -> None:
-        """End the thread, at once; what waited has been done, or is done by a later `add`."""
+    def _stop(self) -> None:
+        """Before a fork: end the thread; what waits goes on waiting, in this process."""
         with self._lock:
             thread, self._thread = self._thread, None
-            waiting = list(self._waiting)
-            self._waiting.clear()
         if thread is not None:
             thread[0].release()
             thread[1].acquire(timeout=1.0)
-            for function in waiting:
-                function()
 
     def _forget(self) -> None:
-        self._lock = _thread.allocate_lock()
+        self._lock = _thread.RLock()
         self._waiting.clear()
         self._thread = None
 

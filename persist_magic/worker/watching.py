@@ -68,6 +68,9 @@ class _Acting:
     def __init__(self, loader: Any, action: Callable[[], None]) -> None:
         self._loader, self._action = loader, action
 
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         module: ModuleType | None = self._loader.create_module(spec)
         return module
