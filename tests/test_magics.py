@@ -17,7 +17,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 import persist_magic
-from persist_magic.errors import PersistError
+from persist_magic.errors import JobFailed, PersistError
 from persist_magic.job import Job, set_session_root
 
 from .conftest import environment, wait_until
@@ -487,3 +487,53 @@ def test_the_watching_thread_ends_with_what_it_watches(shell: Shell, marker: Pat
     assert len(watchers()) == 1
     marker.touch()
     wait_until(lambda: not watchers(), "the end of the thread")
+
+
+def test_a_command_that_cannot_be_read_is_refused_at_once(shell: Shell, root: str) -> None:
+    shell.run("%config PersistMagics.notify_command = 'say \\'oops'")
+    assert "UsageError: PersistMagics.notify_command: No closing quotation" in shell.refused("%%persist quoted --notify\n1")
+    assert not os.path.exists(root)
+
+
+def test_a_damaged_job_keeps_no_other_from_being_told(shell: Shell, root: str, marker: Path) -> None:
+    for name in "ab":
+        shell.run("import os, time")
+        shell.run(f"%%persist {name} --notify\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)")
+    wait_until(lambda: "running" in repr(shell.run("%persist b")), "the start")
+    spec = Path(root, "b", "job.json")
+    whole = spec.read_text()
+    spec.write_text("{}")
+    marker.touch()
+    wait_until(lambda: "a: done" in shell.said(), "the line of the other")
+    spec.write_text(whole)
+    wait_until(lambda: "b: done" in shell.said(), "its own, once it can be read")
+
+
+def test_a_word_that_no_record_may_hold_is_damage_to_one_job(shell: Shell, root: str) -> None:
+    for name in "ab":
+        shell.run(f"%%persist {name}\n1")
+        shell.run("_.wait(60)")
+    ended = Path(root, "a", "run-1", "ended.json")
+    ended.write_text(ended.read_text().replace('"done"', '"dnoe"'))
+    shell.said()
+    shell.run("%persist_status")
+    lines = shell.said().splitlines()
+    assert re.match(r"a +damaged .*outcome is 'dnoe', none of done, failed, cancelled", lines[1])
+    assert re.match(r"b +done ", lines[2])
+
+
+def test_what_a_bar_says_cannot_steer_the_terminal(shell: Shell) -> None:
+    shell.run(
+        "%%persist bar\nimport persist_magic\npersist_magic.progress(1, 2, 'x\\x1b]0;y\\x07')\nraise ValueError('\\x1b[2J')"
+    )
+    shell.run("_.wait(60)")
+    assert "\x1b" not in repr(shell.run("%persist bar"))
+    assert "\x1b" not in shell.refused("%persist_fetch bar").splitlines()[-1]
+
+
+def test_lines_are_counted_as_they_stand_below_empty_ones(shell: Shell) -> None:
+    shell.run("%%persist lines\n\n\nx = 1\ny = 2\n1 / 0")
+    with pytest.raises(JobFailed) as failure:
+        shell.run("_.fetch(60)")
+    assert "line 6, in <module>\n    1 / 0" in failure.value.traceback
+    assert "Job lines, line 6" in "\n".join(failure.value.shown)

@@ -192,15 +192,36 @@ def test_what_is_no_event_is_damaged(event: object) -> None:
     assert decode(json.dumps(event).encode() + b"\n") == ([], 1)
 
 
-def test_data_that_json_has_no_type_for_is_sent_as_a_kernel_sends_it() -> None:
-    class Index:
-        def __str__(self) -> str:
-            return "index"
+class Index:
+    def __str__(self) -> str:
+        return "index"
 
+
+ENCODED = [
+    (b"\x89PNG", "iVBORw=="),
+    (range(3), [0, 1, 2]),
+    ({"x"}, ["x"]),
+    (Index(), "index"),
+    (float("nan"), "nan"),
+    ([float("inf"), 1.5], ["inf", 1.5]),
+    ({1: 2, (1, 2): {None: b"\x89PNG"}}, {"1": 2, "(1, 2)": {"None": "iVBORw=="}}),
+    ("\udc80", "\udc80"),
+]
+
+
+@pytest.mark.parametrize(("value", "sent"), ENCODED, ids=[repr(value)[:20] for value, _ in ENCODED])
+def test_data_that_json_has_no_type_for_is_sent_as_a_kernel_sends_it(value: object, sent: object) -> None:
+    line = encode({**shown("", 0, 0), "data": {"application/x": value}})
+    ((event,), damaged) = decode(line)
+    assert (event["data"]["application/x"], damaged) == (sent, 0)
+    json.loads(line, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
     np = pytest.importorskip("numpy")
-    data = {"image/png": b"\x89PNG", "n": np.int64(3), "x": np.float32(0.5), "other": Index()}
+    data = {"n": np.int64(3), "x": np.float32(0.5), "a": np.arange(2)}
     ((event,), _) = decode(encode({**shown("", 0, 0), "data": data}))
-    assert event["data"] == {"image/png": "iVBORw==", "n": 3, "x": 0.5, "other": "index"}
+    assert event["data"] == {"n": 3, "x": 0.5, "a": [0, 1]}
 
 
 # ---------------------------------------------------------------- reading
@@ -226,6 +247,20 @@ def test_of_long_streams_the_end_is_shown_and_the_rest_told(run: RunDirectory) -
         {"text/plain": "x"},
         "b" * 30,
     ]
+
+
+def test_streams_that_take_turns_too_often_are_shown_in_fewer_pieces(run: RunDirectory) -> None:
+    Path(run.stdout_path).write_text("".join(f"o{n:04}\n" for n in range(3000)))
+    Path(run.stderr_path).write_text("".join(f"e{n:04}\n" for n in range(3000)))
+    turns = [order(6 * n, 6 * m) for n in range(1, 3001) for m in (n - 1, n)]
+    Path(run.display_path).write_bytes(b"".join(map(encode, [*turns[:3000], shown("x", 9000, 9000), *turns[3000:]])))
+    outputs, _ = read(run)
+    assert 300 < len(outputs) <= 2 * 200 + 1
+    for name, letter in (("stdout", "o"), ("stderr", "e")):
+        text = "".join(each["text"] for each in outputs if each.get("name") == name)
+        assert text == "".join(f"{letter}{n:04}\n" for n in range(3000))
+    at = next(index for index, each in enumerate(outputs) if "data" in each)
+    assert "o1499" in "".join(each["text"] for each in outputs[at - 2 : at])
 
 
 def test_damaged_lines_are_told_and_disturb_no_other(run: RunDirectory) -> None:
@@ -274,6 +309,7 @@ SETTLED = [
     ("\x1b]0;title\x07text", "text"),
     ("\x1b[?25lspinner\x1b[?25h", "spinner"),
     ("a\x1b[99999999999B", "a" + "\n" * 10_000),
+    ("a" + "\x1b[9999B" * 50, "a" + "\n" * 10_000),
 ]
 
 

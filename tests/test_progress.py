@@ -164,6 +164,65 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
     assert bars(job) == [("all", 10, 10, "it")]
 
 
+def test_nor_does_one_whose_parent_has_no_bar(session: Session) -> None:
+    cell = """
+import multiprocessing, persist_magic
+def work(number): return sum(persist_magic.track([number, number]))
+with multiprocessing.get_context("fork").Pool(2) as pool: result = pool.map(work, range(4))
+"""
+    job = session.persist("pool", cell)
+    assert job.wait(60).describe(0) == "done"
+    assert bars(job) == []
+
+
+def test_threads_and_handlers_may_tell_at_once(session: Session) -> None:
+    cell = """
+import persist_magic, signal, threading, time
+persist_magic.progress(0, 2, "handler")  # imports are not re-entrant
+signal.signal(signal.SIGALRM, lambda *_: persist_magic.progress(1, 2, "handler"))
+signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+errors = []
+def work(text):
+    try:
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            persist_magic.progress(1, 10, text)
+            for _ in persist_magic.track(range(3), text=text): pass
+    except Exception as error:
+        errors.append(error)
+threads = [threading.Thread(target=work, args=(str(number),)) for number in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+signal.setitimer(signal.ITIMER_REAL, 0)
+errors
+"""
+    assert session.persist("threads", cell).fetch(60) == []
+
+
+def test_a_fork_does_not_lose_the_last_word(session: Session, marker: Path) -> None:
+    cell = f"""
+import os, time, persist_magic
+persist_magic.progress(5, 10, "a"); persist_magic.progress(6, 10, "a")
+pid = os.fork()
+if not pid: os._exit(0)
+os.waitpid(pid, 0)
+{WAIT.format(marker=str(marker))}
+"""
+    job = session.persist("fork", cell)
+    wait_until(lambda: bars(job) == [("a", 6, 10, "it")], "the last word")
+    marker.touch()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"format": 1, "time": 1, "bars": [3]}', '{"format": 99}'])
+def test_a_damaged_record_only_takes_the_progress_away(session: Session, text: str) -> None:
+    job = session.persist("bad", "import persist_magic as pm\npm.progress(1, 2)\n1 / 0")
+    job.wait(60)
+    Path(job.directory.run(1).progress_path).write_text(text)
+    assert job.progress() is None
+    (row,) = rows([job])
+    assert (row.state, row.reason) == ("failed", "ZeroDivisionError: division by zero")
+
+
 def test_a_bar_that_cannot_be_understood_harms_nothing(session: Session) -> None:
     cell = "from tqdm import tqdm\nclass Odd(tqdm):\n    format_dict = None\n    def display(self, *a, **k): return True\nsum(Odd([1, 2], mininterval=0))"
     assert session.persist("odd", cell).fetch(60) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -303,3 +304,19 @@ def test_frames_of_ours_are_hidden(session: Session) -> None:
         assert "in keep" in text
         assert "running.py" not in text
         assert "NotPickled" in text
+
+
+def test_a_result_is_shown_without_running_what_is_in_it(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_in_the_job.py").write_text("class K:\n    def __repr__(self): return 'K()'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    job = session.persist("inner", "import only_in_the_job\n[only_in_the_job.K(), {1: (2, 'x')}]")
+    job.wait(60)
+    assert [each["data"] for each in job.outputs()] == [{"text/plain": "[K(), {1: (2, 'x')}]"}]
+    assert "only_in_the_job" not in sys.modules
+
+
+def test_packages_have_their_own_loaders(session: Session) -> None:
+    cell = "import importlib.util, pkgutil\nlen(pkgutil.get_data('matplotlib', '__init__.py')) > 100, importlib.util.find_spec('IPython').loader.get_filename('IPython')[-11:]"
+    assert session.persist("loaders", cell).fetch(60) == (True, "__init__.py")

@@ -35,6 +35,8 @@ _OTHERS = {
     *("_thread.start_new_thread", "_thread.start_joinable_thread"),
 }
 """Audit events after which somebody else may write to the same files."""
+_OTHERS_SECONDS = 1.0
+"""So long a thread may take until it can be seen."""
 
 
 class Held:
@@ -195,7 +197,8 @@ class Recorder:
         self._before_tick = 0
         self._size, self._condense_at = 0, _CONDENSE_BYTES
         self._events: Held | None = None
-        self._listens = self._beginning = False
+        self._listens = self._turning = False
+        self._others_until = 0.0
         self._held_back: BaseException | None = None
         self._main_thread = _thread.get_ident()
         self.logs = Log(self, 1, run.stdout_path), Log(self, 2, run.stderr_path)
@@ -280,28 +283,34 @@ class Recorder:
         Not while the cell has threads: a TextIOWrapper that gathers may lose text that several of them print
         (python/cpython#119506, still so in Python 3.11).
         """
-        count = getattr(sys.modules.get("threading"), "active_count", None)
-        if self._beginning or (count is not None and count() > 1):
+        if self._turning:
             return
-        self._beginning = True  # a signal's handler may print meanwhile
+        self._turning = True  # a signal's handler may print meanwhile
         try:
+            from .ticker import ticker
+
+            if time.monotonic() < self._others_until or len(sys._current_frames().keys() - {ticker.thread}) > 1:
+                return
             if not self._listens:
                 self._listens = True
                 self._listen()
-            from .ticker import ticker
-
             self._before_tick = log.written
             if ticker.add(self._tick):
                 self.burst = log
                 log.text.reconfigure(write_through=False)
         finally:
-            self._beginning = False
+            self._turning = False
 
     def _end_burst(self) -> None:
         log, self.burst = self.burst, None
         if log is not None:
-            with contextlib.suppress(ValueError):  # the cell closed or detached it
+            self._turning = True  # no other one, while what was gathered is written
+            try:
                 log.text.reconfigure(write_through=True)
+            except ValueError:  # the cell closed or detached it
+                pass
+            finally:
+                self._turning = False
 
     def _tick(self) -> bool:
         with self.lock:
@@ -324,9 +333,11 @@ class Recorder:
         """Hear of others before they write; from the first burst on, since it costs a little and cannot be taken back."""
 
         def audit(event: str, arguments: object) -> None:
-            if self.burst is not None and event in _OTHERS:
-                with self.lock:
-                    self._end_burst()
+            if event in _OTHERS and not self._turning:  # then it is the ticker that starts
+                self._others_until = time.monotonic() + _OTHERS_SECONDS
+                if self.burst is not None:
+                    with self.lock:
+                        self._end_burst()
 
         sys.addaudithook(audit)
         if sys.version_info < (3, 12):  # which has no such event for threads

@@ -15,11 +15,18 @@ from .recording import TICK_SECONDS
 
 
 class Ticker:
-    """Calls functions again and again, until each says that it has nothing left to do."""
+    """Calls functions again and again, until each says that it has nothing left to do.
+
+    Attributes
+    ----------
+    thread : int or None
+        The thread that calls them, if there is one.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[Callable[[], bool], None] = {}
         self._lock = _thread.RLock()  # a signal's handler may come in between
+        self.thread: int | None = None
         self._thread: tuple[_thread.LockType, _thread.LockType] | None = None
         os.register_at_fork(before=self._stop, after_in_parent=self._start, after_in_child=self._forget)
 
@@ -37,7 +44,7 @@ class Ticker:
             stop.acquire()
             ended.acquire()
             try:
-                _thread.start_new_thread(self._run, (stop, ended))
+                self.thread = _thread.start_new_thread(self._run, (stop, ended))
             except RuntimeError:  # as many threads as the system allows
                 self._waiting.clear()
                 return False
@@ -58,6 +65,8 @@ class Ticker:
                             self._thread = None
                         return
         finally:
+            if self.thread == _thread.get_ident():
+                self.thread = None
             ended.release()
 
     def _stop(self) -> None:
@@ -71,7 +80,7 @@ class Ticker:
     def _forget(self) -> None:
         self._lock = _thread.RLock()
         self._waiting.clear()
-        self._thread = None
+        self._thread = self.thread = None
 
 
 ticker = Ticker()

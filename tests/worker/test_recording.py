@@ -109,16 +109,58 @@ print("after")
     assert job.stderr() == ""  # no Python warns that a process with threads was forked
 
 
+def test_an_interrupt_in_a_burst_loses_no_line(session: Session) -> None:
+    cell = """
+import os, subprocess
+script = f"for i in $(seq 200); do sleep 0.005; kill -INT {os.getpid()}; done"
+killer = subprocess.Popen(["sh", "-c", script])
+number = caught = 0
+while caught < 200 and killer.poll() is None:
+    try:
+        while True:
+            print(f"{number}\\n", end="")
+            number += 1
+    except KeyboardInterrupt:
+        caught += 1
+(number, caught)
+"""
+    job = session.persist("interrupted", cell)
+    number, caught = job.fetch(90)
+    assert caught > 100
+    lines = [int(line) for line in job.stdout().split()]
+    again = [
+        line for line, before in zip(lines, [-1, *lines], strict=False) if line != before
+    ]  # the one that was interrupted
+    assert again[:number] == list(range(number))
+
+
+def test_a_cancel_in_a_burst_reaches_the_cell(session: Session) -> None:
+    cell = "number = 0\ntry:\n    while True:\n        print(number); number += 1\nfinally:\n    print('finally')"
+    job = session.persist("cancelled", cell)
+    wait_until(lambda: len(job.stdout(1)) > 0, "the first lines")
+    job.cancel()
+    assert job.wait(60).state.value == "cancelled"
+    assert job.stdout(1).endswith("finally\n")  # perhaps behind a line of which only the number had been printed
+
+
+@pytest.mark.parametrize("start", ["threading", "_thread"])
 @pytest.mark.parametrize("before", ["", MANY], ids=["", "after a burst"])
-def test_threads_that_print_lose_nothing(session: Session, before: str) -> None:
+def test_threads_that_print_lose_nothing(session: Session, before: str, start: str) -> None:
     cell = f"""
 {before}
 import threading
 def work(name):
     for number in range(2000): print(name + str(number) + "\\n", end="")
-threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
+if {start!r} == "threading":
+    threads = [threading.Thread(target=work, args=(name,)) for name in "abcd"]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+else:
+    import _thread, time
+    over = []
+    def run(name): work(name); over.append(name)
+    for name in "abcd": _thread.start_new_thread(run, (name,))
+    while len(over) < 4: time.sleep(0.01)
 """
     job = session.persist("threads", cell)
     assert job.wait(60).describe(0) == "done"
@@ -202,3 +244,27 @@ def test_a_print_to_a_full_disk_is_the_cells_error_and_leaves_the_order(session:
     job = session.persist("full", "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n" + cell)
     assert job.wait(60).describe(0) == "done"
     assert re.fullmatch(r"a{1000}\nb{999}.*File too large\n", job.stdout(), re.DOTALL)
+
+
+FULL = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+kept = 5
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+display("z" * 15_000)
+"""
+
+
+def test_a_failure_is_kept_although_it_cannot_be_shown(session: Session) -> None:
+    job = session.persist("full", FULL + "raise ValueError('x' * 10_000)")
+    status = job.wait(60)
+    assert status.reason.startswith("ValueError: xxx")
+    assert job.variables["kept"] == 5
+    assert job.outputs()[0]["output_type"] == "display_data"
+
+
+def test_a_result_is_kept_although_it_cannot_be_shown(session: Session) -> None:
+    job = session.persist("full", FULL + "class Rich:\n    def _repr_html_(self): return 'y' * 10_000\nRich()")
+    assert job.wait(60).describe(0) == "done"
+    assert job.variables["kept"] == 5
+    assert "the result could not be shown: OSError" in job.stderr()
