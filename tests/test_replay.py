@@ -320,3 +320,15 @@ def test_a_result_is_shown_without_running_what_is_in_it(
 def test_packages_have_their_own_loaders(session: Session) -> None:
     cell = "import importlib.util, pkgutil\nlen(pkgutil.get_data('matplotlib', '__init__.py')) > 100, importlib.util.find_spec('IPython').loader.get_filename('IPython')[-11:]"
     assert session.persist("loaders", cell).fetch(60) == (True, "__init__.py")
+
+
+def test_lines_of_the_users_own_modules_are_shown(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine_that_fails.py").write_text("def inner(x):\n    return 1 / x  # here\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    job = session.persist("module", "import mine_that_fails\nmine_that_fails.inner(0)")
+    with pytest.raises(JobFailed) as failure:
+        job.fetch(60)
+    shown = "\n".join(failure.value.shown)
+    assert re.search(r"mine_that_fails.py:2, in inner\(x\)", shown)
+    assert "----> 2     return 1 / x" in shown
+    assert "Job module, line 3" in shown
