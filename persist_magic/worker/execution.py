@@ -20,8 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from ..errors import PersistError
 from ..restore import read_session, restore_session
 from ..store import JobDirectory, JobSpec, KeptValue, Outcome, RunDirectory, write_atomic
-from .recording import Recorder, safe_str
-from .recording import interrupt as interrupt_cell
+from .recording import Recorder, raise_in_cell, safe_str
 from .supervisor import EXIT_NOT_WRITTEN, STOP_RANK
 from .watching import ImportWatch
 
@@ -90,7 +89,7 @@ def _handle_signals(blocked: Iterable[int]) -> None:
         nonlocal told
         if not told:
             told = True
-            interrupt_cell(KeyboardInterrupt(), frame)
+            raise_in_cell(KeyboardInterrupt(), frame)
 
     # What the cell forks ends by SIGTERM as in the session. One that comes while Python is forking waits until the child has
     # the default again: Python itself forgets signals that reach a child too early.
@@ -112,7 +111,7 @@ def _handle_signals(blocked: Iterable[int]) -> None:
     signal.signal(STOP_RANK, interrupt)
     # a scheduler's warning ends nothing by itself; not SIG_IGN, which the cell's own programs would inherit
     signal.signal(signal.SIGUSR1, lambda *_: None)
-    signal.signal(signal.SIGINT, lambda _, frame: interrupt_cell(KeyboardInterrupt(), frame))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell's background jobs ignore it

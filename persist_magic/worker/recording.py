@@ -134,6 +134,7 @@ class Log(io.BufferedIOBase):
             self._until, self._count = now + TICK_SECONDS, 0
         self._count += 1
         if self._count > _BURST:
+            self._count = 0
             self._recorder.begin_burst(self)
 
 
@@ -149,7 +150,7 @@ _WRITING = Log.write.__code__
 _recorder: Recorder | None = None
 
 
-def interrupt(error: BaseException, frame: types.FrameType | None) -> None:
+def raise_in_cell(error: BaseException, frame: types.FrameType | None) -> None:
     """Raise an error in the cell, from a signal's handler.
 
     While text is being written it is raised a moment later: of text that was gathered in a burst much would be lost.
@@ -361,7 +362,7 @@ class Recorder:
 
     def _in_child(self) -> None:
         self.here, self.burst, self._events = False, None, None
-        self.lock = _thread.RLock()
+        self.lock, self._main_thread = _thread.RLock(), _thread.get_ident()
         for log in self.logs:
             with contextlib.suppress(ValueError):  # a line is one write: several processes share the file
                 log.text.reconfigure(line_buffering=True, write_through=False)

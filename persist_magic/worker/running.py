@@ -131,11 +131,11 @@ class until_wall_time:  # noqa: N801  it reads as a verb: with until_wall_time()
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
         if not self._over.is_set():
             self._over.set()
-            from .recording import interrupt
+            from .recording import raise_in_cell
 
             left = _known_left()  # not asked anew: the answer would come out of the margin
             words = f"{format_walltime(left)} of wall time left" if left is not None else "wall time is nearly over"
-            interrupt(WallTimeSoon(words), frame)
+            raise_in_cell(WallTimeSoon(words), frame)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._over.set()

@@ -111,7 +111,9 @@ print("after")
 
 def test_an_interrupt_in_a_burst_loses_no_line(session: Session) -> None:
     cell = """
-import os, subprocess
+import os, signal, subprocess
+from persist_magic.worker.recording import raise_in_cell  # as the handlers of a cancel and of the wall time do it
+signal.signal(signal.SIGINT, lambda number, frame: raise_in_cell(KeyboardInterrupt(), frame))
 script = f"for i in $(seq 200); do sleep 0.005; kill -INT {os.getpid()}; done"
 killer = subprocess.Popen(["sh", "-c", script])
 number = caught = 0
