@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import NoReturn
 
+from . import monitor
 from .errors import NotPickled, NotRestored, PersistError, UsageError
 from .job import Job, ended_jobs, jobs, load
 from .logs import log_size, read_log, read_part
@@ -66,15 +67,30 @@ def _found(names: Iterable[str]) -> list[Job]:
 
 def _status_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="jobs to show; all if none is named")
-    parser.add_argument("--json", action="store_true", help="one JSON list, for programs")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--watch", action="store_true", help="live, until Ctrl-C; in a terminal")
+    how.add_argument(
+        "--plain", action="store_true", help="text without colours, of any width; what goes into a pipe is plain"
+    )
+    how.add_argument("--json", action="store_true", help="one JSON list, for programs")
 
 
 def _status(words: argparse.Namespace) -> int:
-    shown = table.rows(_found(words.names) if words.names else jobs())
+    if words.watch:
+        from .views import terminal  # rich is imported where a person looks
+
+        _found(words.names)
+        terminal.watch(monitor.Poller(words.names))
+        return 0
+    shown = monitor.rows(_found(words.names) if words.names else jobs())
     if words.json:
         print(json.dumps([asdict(row) for row in shown], indent=1))
-    else:
+    elif words.plain or not sys.stdout.isatty():
         print(table.table(shown))
+    else:
+        from .views import terminal
+
+        terminal.show(shown)
     return 0
 
 

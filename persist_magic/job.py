@@ -659,8 +659,9 @@ class Job:
             ``cpu_seconds`` (seconds); ``peak_memory`` (bytes); ``directory``, ``cwd``, ``python``; ``names`` (a list of
             dicts: what was captured); ``modules`` (a list of dicts: the user's own modules that it imports); ``snapshot``
             (whether these were copied); ``warnings``; ``variables`` (name → type); ``after`` (the jobs it was to wait for);
-            ``ranks`` (of MPI); ``progress`` (of `progress`, a dict or None); ``staleness`` (of `staleness`); ``native``
-            (what the backend tells of a live job, as ps(1) or ``scontrol show job`` would).
+            ``ranks`` (of MPI); ``usage`` and ``progress`` (as `store.Usage` and `store.Progress`, dicts or None);
+            ``staleness`` (of `staleness`); ``native`` (what the backend tells of a live job, as ps(1) or
+            ``scontrol show job`` would).
         """
         spec, status = self.spec(), self.status()
         evidence = self._evidence()
@@ -699,6 +700,7 @@ class Job:
             "variables": {n: outcome.variable(n).type for n in outcome.variables} if outcome is not None else {},
             "after": list(submitted.after) if submitted is not None else [],
             "ranks": spec.ranks,
+            "usage": asdict(usage) if (usage := run.usage()) is not None else None,
             "progress": asdict(told_progress) if (told_progress := run.progress()) is not None else None,
             "staleness": list(self.staleness()),
             "native": get_backend(spec.backend).info(self._query(evidence)) if live else {},

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 
+from .text import settle
+
 _BLOCK = 1 << 16
 _PART = 1 << 20
+_LAST = 1 << 12
 _LONGEST_LINE = 1 << 20
 """Bytes; looking back for a line's beginning ends there."""
 
@@ -42,6 +45,13 @@ def read_part(path: str, offset: int, size: int = _PART) -> bytes:
             return file.read(size)
     except FileNotFoundError:
         return b""
+
+
+def last_line(path: str) -> str:
+    """Return the last line of a log that holds anything, as a terminal shows it; of a long one the end."""
+    end = log_size(path)
+    text = read_part(path, max(0, end - _LAST), _LAST).decode("utf-8", "replace")
+    return next((line.strip() for line in reversed(settle(text).split("\n")) if line.strip()), "")
 
 
 def tail_offset(path: str, lines: int | None) -> int:

@@ -1,20 +1,145 @@
 """The one loop of a session that watches jobs.
 
-Owns the thread that polls, and what is told when a job ends. There is one for all jobs that are watched, and none when there
-are none. Knows nothing of how anything is shown.
+Owns the rows that every view shows, how they are kept up to date with as little reading as possible, the thread that polls,
+and what is told when a job ends. There is one thread for all jobs that are watched, and none when there are none. Knows
+nothing of how anything is shown.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from .errors import NoSuchJob, PersistError
-from .job import Job, pauses, statuses
+from .job import Job, jobs, load, pauses, statuses
+from .logs import last_line
 from .status import JobState, Status
+
+RESCAN_SECONDS = 5.0
+"""How often all jobs are looked at, whatever is known of them."""
+
+ENDED = frozenset(state.value for state in JobState if state.ended)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One job of the table.
+
+    Attributes
+    ----------
+    elapsed : float or None
+        Seconds that the run took, or has taken so far.
+    submitted : float or None
+        Seconds since the epoch.
+    progress, usage : dict or None
+        As `store.Progress` and `store.Usage`.
+    last_line : str
+        What the cell printed last, if the job lives or failed.
+    remarks : list of str
+        What else is to be said, in words.
+    """
+
+    name: str
+    state: str
+    reason: str
+    note: str
+    source: str
+    seen: float | None
+    backend: str
+    id: str
+    run: int | None
+    submitted: float | None
+    elapsed: float | None
+    progress: dict[str, Any] | None = None
+    usage: dict[str, Any] | None = None
+    last_line: str = ""
+    remarks: list[str] = field(default_factory=list)
+
+
+def rows(jobs: Sequence[Job]) -> list[Row]:
+    """Return a row for each job; a job directory that cannot be read is a row of state "damaged"."""
+    return [_row(job, status) for job, status in zip(jobs, statuses(jobs), strict=True)]
+
+
+def _row(job: Job, status: Status | PersistError) -> Row:
+    if isinstance(status, PersistError):
+        return Row(job.name, "damaged", str(status), "", "", None, "", "", None, None, None)
+    try:
+        spec, handle, run = job.spec(), job.directory.handle(), job.directory.run(status.run)
+        started, progress, usage = run.started(), run.progress(), run.usage()
+    except PersistError as error:
+        return Row(job.name, "damaged", str(error), "", "", None, "", "", None, None, None)
+    end = status.seen if status.state.ended else time.time()
+    return Row(
+        name=job.name,
+        state=status.state.value,
+        reason=status.reason,
+        note=status.note,
+        source=status.source,
+        seen=status.seen,
+        backend=spec.backend,
+        id=handle.id if handle is not None else "",
+        run=status.run,
+        submitted=spec.time,
+        elapsed=max(0.0, end - started.time) if started is not None else None,
+        progress=asdict(progress) if progress is not None else None,
+        usage=asdict(usage) if usage is not None else None,
+        last_line=last_line(run.stdout_path) if status.state is not JobState.DONE else "",
+        remarks=job.remarks(status),
+    )
+
+
+class Poller:
+    """The rows of some jobs, kept up to date.
+
+    Ended jobs are read once, and looked at again only when their directory, the root, or `RESCAN_SECONDS` say so.
+
+    Parameters
+    ----------
+    names : sequence of str, optional
+        The jobs to look at; all of the root if not given.
+    """
+
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self._names = tuple(names)
+        self._jobs: dict[str, Job] = {}
+        self._ended: dict[str, tuple[tuple[int, int], Row]] = {}
+        self._scan_at = 0.0
+
+    def poll(self) -> list[Row]:
+        """Return the rows as they are now, by name."""
+        now = time.monotonic()
+        if rescan := now >= self._scan_at:
+            found = [load(name) for name in self._names] if self._names else jobs()
+            self._jobs = {job.name: self._jobs.get(job.name, job) for job in found}
+            self._scan_at = now + RESCAN_SECONDS
+        known = {
+            name: row
+            for name, (key, row) in self._ended.items()
+            if name in self._jobs and (not rescan or key == _key(self._jobs[name]))
+        }
+        fresh = rows([job for name, job in self._jobs.items() if name not in known])
+        for row in fresh:
+            if row.state in ENDED:
+                self._ended[row.name] = _key(self._jobs[row.name]), row
+        every = known | {row.name: row for row in fresh}
+        return [every[name] for name in self._jobs]
+
+
+def _key(job: Job) -> tuple[int, int]:
+    """What changes when a job that had ended is run again, or another one takes its name."""
+    try:
+        info = os.stat(job.directory.path)
+    except OSError:
+        return 0, 0
+    return info.st_ino, info.st_mtime_ns
 
 
 class Monitor:

@@ -145,7 +145,7 @@ def _value(annotation: str, value: Any, name: str) -> Any:
             continue
         if head == "tuple":
             element = inner.removesuffix(", ...]")
-            checked = element in _NESTED or element == "str"
+            checked = element in _NESTED or element in ("str", "float")
             return tuple(_value(element, item, name) if checked else item for item in value)
         return value
     raise ValueError(f"{name} is {value!r:.60}, not {annotation}")
@@ -530,6 +530,28 @@ class Progress(Record):
     bars: tuple[Bar, ...]
 
 
+@frozen
+class Usage(Record):
+    """usage.json of a run: what its processes have taken lately, the newest sample last.
+
+    Attributes
+    ----------
+    time : float
+        Of the newest sample, seconds since the epoch.
+    every : float
+        Seconds between two samples.
+    cpu : tuple of float
+        Percent of one core, meanwhile.
+    memory : tuple of float
+        Bytes, see `processes.consumption`.
+    """
+
+    time: float
+    every: float
+    cpu: tuple[float, ...]
+    memory: tuple[float, ...]
+
+
 _WORDS: dict[str, dict[str, tuple[str, ...]]] = {
     "Outcome": {"outcome": ("done", "failed")},
     "Ended": {"outcome": ("done", "failed", "cancelled")},
@@ -686,6 +708,7 @@ class RunDirectory:
         self.checkpoint_path = os.path.join(self.path, "checkpoint.json")
         self.display_path = os.path.join(self.path, "display.jsonl")
         self.progress_path = os.path.join(self.path, "progress.json")
+        self.usage_path = os.path.join(self.path, "usage.json")
 
     def log_path(self, err: bool = False) -> str:
         """Return the file of stdout or stderr."""
@@ -708,8 +731,15 @@ class RunDirectory:
 
     def progress(self) -> Progress | None:
         """Return how far the cell says that it is; None also if that cannot be read: no reason to doubt the rest."""
+        return self._unless_damaged(Progress, self.progress_path)
+
+    def usage(self) -> Usage | None:
+        """Return what the run has taken of cpu and memory lately; None also if that cannot be read."""
+        return self._unless_damaged(Usage, self.usage_path)
+
+    def _unless_damaged(self, cls: type[R], path: str) -> R | None:
         try:
-            return self.job.read(Progress, self.progress_path)
+            return self.job.read(cls, path)
         except PersistError:
             return None
 

@@ -14,8 +14,9 @@ import pytest
 
 import persist_magic
 from persist_magic.job import Job
+from persist_magic.monitor import rows
 from persist_magic.store import Bar, JobDirectory, RunDirectory
-from persist_magic.views.table import rows, table
+from persist_magic.views.table import table
 from persist_magic.worker import progress as progress_module
 from persist_magic.worker.progress import Board, number
 

@@ -137,7 +137,7 @@ def _sparse(path: Path) -> None:
 def test_a_damaged_job_is_told_and_the_others_are_unharmed(
     session: Session, harm: Callable[[Path], None], file: str
 ) -> None:
-    from persist_magic.views.table import rows
+    from persist_magic.monitor import rows
 
     bad, good = session.persist("bad", "1"), session.persist("good", "2")
     assert (bad.fetch(), good.fetch()) == (1, 2)

@@ -1,19 +1,18 @@
 """Jobs as plain text: the table of many, the facts of one, the line that a submission prints.
 
-Owns columns and words. Knows jobs and statuses, no files.
+Owns columns and words. Knows rows and statuses, no files.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..capture.explain import size
-from ..errors import PersistError
-from ..job import Job, Submission, statuses
-from ..status import JobState, Status, duration, progress_words, seen_words
+from ..job import Submission
+from ..monitor import Row
+from ..status import FRESH_SECONDS, JobState, duration, progress_words, seen_words
 from ..store import Bar, CapturedName, LocalModule, Progress
 from ..text import harmless
 
@@ -22,84 +21,20 @@ LARGE = 100_000_000
 _NAMES_SHOWN = 6
 
 
-@dataclass(frozen=True)
-class Row:
-    """One job of the table.
-
-    Attributes
-    ----------
-    elapsed : float or None
-        Seconds that the run took, or has taken so far.
-    submitted : float or None
-        Seconds since the epoch.
-    progress : dict or None
-        As `store.Progress`.
-    remarks : list of str
-        What else is to be said, in words.
-    """
-
-    name: str
-    state: str
-    reason: str
-    note: str
-    source: str
-    seen: float | None
-    backend: str
-    id: str
-    run: int | None
-    submitted: float | None
-    elapsed: float | None
-    progress: dict[str, Any] | None = None
-    remarks: list[str] = field(default_factory=list)
-
-
-def rows(jobs: Sequence[Job]) -> list[Row]:
-    """Return a row for each job; a job directory that cannot be read is a row of state "damaged"."""
-    return [_row(job, status) for job, status in zip(jobs, statuses(jobs), strict=True)]
-
-
-def _row(job: Job, status: Status | PersistError) -> Row:
-    if isinstance(status, PersistError):
-        return Row(job.name, "damaged", str(status), "", "", None, "", "", None, None, None)
-    try:
-        spec, handle, run = job.spec(), job.directory.handle(), job.directory.run(status.run)
-        started, progress, remarks = run.started(), run.progress(), job.remarks(status)
-    except PersistError as error:
-        return Row(job.name, "damaged", str(error), "", "", None, "", "", None, None, None)
-    end = status.seen if status.state.ended else time.time()
-    return Row(
-        name=job.name,
-        state=status.state.value,
-        reason=status.reason,
-        note=status.note,
-        source=status.source,
-        seen=status.seen,
-        backend=spec.backend,
-        id=handle.id if handle is not None else "",
-        run=status.run,
-        submitted=spec.time,
-        elapsed=max(0.0, end - started.time) if started is not None else None,
-        progress=asdict(progress) if progress is not None else None,
-        remarks=remarks,
-    )
-
-
 def table(of: Iterable[Row]) -> str:
     """Return the table as aligned text."""
     now = time.time()
     lines = [("name", "state", "backend", "id", "elapsed", "submitted", "remarks")]
     for row in of:
-        seen = "" if row.seen is None else seen_words(JobState(row.state), row.reason, now - row.seen)
-        remark = "; ".join(filter(None, (seen, row.reason, row.note, *row.remarks)))
         lines.append(
             (
                 row.name,
                 row.state if row.run in (None, 1) else f"{row.state} (run {row.run})",
                 row.backend,
                 row.id,
-                _elapsed(row.elapsed) if row.elapsed is not None else "",
+                elapsed(row.elapsed) if row.elapsed is not None else "",
                 f"{duration(now - row.submitted)} ago" if row.submitted is not None else "",
-                remark,
+                remarks(row, now),
             )
         )
     if len(lines) == 1:
@@ -110,7 +45,22 @@ def table(of: Iterable[Row]) -> str:
     return "\n".join(line.rstrip() for line in padded)
 
 
-def _elapsed(seconds: float) -> str:
+def remarks(row: Row, now: float, with_fresh: bool = True) -> str:
+    """Return what is to be said of a job besides its state: when it was seen, why, how far it is, what has changed since.
+
+    Parameters
+    ----------
+    with_fresh : bool
+        Whether also to say that it was seen just now.
+    """
+    seen = ""
+    if row.seen is not None and (with_fresh or now - row.seen >= FRESH_SECONDS):
+        seen = seen_words(JobState(row.state), row.reason, now - row.seen)
+    return "; ".join(filter(None, (seen, row.reason, row.note, *row.remarks)))
+
+
+def elapsed(seconds: float) -> str:
+    """Return how long a run has taken, in words."""
     return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
 
 
@@ -184,6 +134,8 @@ def facts(info: dict[str, Any]) -> str:
 
 
 def _fact(key: str, value: Any) -> str:
+    if key == "usage":
+        return f"{value['cpu'][-1]:.0f} % of a core, {size(int(value['memory'][-1]))}"
     if key == "progress":
         return progress_words(Progress(value["time"], tuple(Bar(**bar) for bar in value["bars"])), time.time())
     if key in _TIMES:

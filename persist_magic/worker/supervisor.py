@@ -17,7 +17,17 @@ import time
 from dataclasses import replace
 
 from ..errors import PersistError
-from ..processes import ALIVE, STOPPED, UNKNOWN, ProcessId, adopt_orphans, command_name, descendants, die_with_parent
+from ..processes import (
+    ALIVE,
+    STOPPED,
+    UNKNOWN,
+    ProcessId,
+    adopt_orphans,
+    command_name,
+    consumption,
+    descendants,
+    die_with_parent,
+)
 from ..records import Frozen, frozen
 from ..slots import Slots, cores
 from ..store import (
@@ -36,6 +46,7 @@ from ..store import (
     Root,
     RunDirectory,
     Started,
+    Usage,
     write_atomic,
 )
 
@@ -45,6 +56,10 @@ GRACE_SECONDS = 10.0
 """Between the KeyboardInterrupt of a cancel and SIGKILL."""
 LEFT_BEHIND_SECONDS = 2.0
 """Between SIGTERM and SIGKILL for processes that the cell left behind."""
+SAMPLES = 60
+"""So many samples of cpu and memory are kept."""
+SAMPLE_SHARE = 0.01
+"""So much of a core may be spent on sampling; where a look at all processes takes long, it is taken less often."""
 SELF_END_SECONDS = 0.3
 """How long processes that the cell left behind may take to end by themselves."""
 EXIT_NOT_WRITTEN = 74
@@ -297,13 +312,15 @@ class Supervisor:
             return None
 
     def _watch(self, child: int) -> ChildEnd:
-        """Wait until the child ends; on the way beat, look for a cancel, carry it out."""
+        """Wait until the child ends; on the way beat, sample, look for a cancel, carry it out."""
         kill_at: float | None = None
+        sampler = Sampler(self.run, self.me.pid)
         while True:
             end = self._reap(child)
             if end is not None:
                 return end
             self._beat()
+            sampler.sample()
             if self._warned:
                 self._warned = False
                 with contextlib.suppress(ProcessLookupError):
@@ -406,6 +423,40 @@ class Supervisor:
                 if pause is None or error.errno == errno.ENOENT:
                     return
                 time.sleep(pause)
+
+
+class Sampler:
+    """Samples what a run's processes take, and writes it for others to see.
+
+    Parameters
+    ----------
+    pid : int
+        The supervisor, whose descendants they are.
+    """
+
+    def __init__(self, run: RunDirectory, pid: int) -> None:
+        self._path, self._pid = run.usage_path, pid
+        self._last = time.monotonic()
+        self._next = self._last + HEARTBEAT_SECONDS
+        self._seconds = 0.0
+        self._cpu: list[float] = []
+        self._memory: list[float] = []
+
+    def sample(self) -> None:
+        """Take a sample if it is time to."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        seconds, memory = consumption(descendants(self._pid))
+        took, now = time.monotonic() - now, time.monotonic()
+        every = now - self._last
+        self._cpu = [*self._cpu, max(0.0, 100 * (seconds - self._seconds) / every)][-SAMPLES:]
+        self._memory = [*self._memory, float(memory)][-SAMPLES:]
+        self._last, self._seconds = now, seconds
+        self._next = now + max(HEARTBEAT_SECONDS, took / SAMPLE_SHARE)
+        record = Usage(time.time(), every, tuple(round(each, 1) for each in self._cpu), tuple(self._memory))
+        with contextlib.suppress(OSError):  # a full disk must not end the supervisor for a sample
+            write_atomic(self._path, record.to_bytes(), sync=False)
 
 
 def _pipe() -> tuple[int, int]:

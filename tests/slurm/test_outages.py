@@ -13,8 +13,9 @@ import pytest
 
 from persist_magic.errors import BackendError
 from persist_magic.job import jobs
+from persist_magic.monitor import rows
 from persist_magic.status import JobState
-from persist_magic.views.table import rows, table
+from persist_magic.views.table import table
 
 from ..cluster.cluster import Cluster
 from ..conftest import Session, wait_until

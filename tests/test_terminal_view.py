@@ -1,0 +1,162 @@
+"""The table that a person at a terminal sees: of its width, in colours, live; and plain where it is no terminal."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pexpect
+import pytest
+from rich.console import Console
+
+from persist_magic.monitor import Row
+from persist_magic.views import terminal
+
+from .conftest import Session, environment, wait_until
+
+
+def row(name: str, state: str = "done", **more: Any) -> Row:
+    now = time.time()
+    facts: dict[str, Any] = {
+        "reason": "",
+        "note": "",
+        "source": "ended.json",
+        "seen": now - 60,
+        "backend": "local",
+        "id": "pid 7",
+    }
+    facts |= {"run": 1, "submitted": now - 90, "elapsed": 30.0, **more}
+    return Row(name, state, **facts)
+
+
+def drawn(rows: list[Row], width: int = 140, height: int = 25) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=height, force_terminal=False, highlight=False, markup=False)
+    console.print(terminal._fitting(rows, console))
+    file: Any = console.file
+    return [line.rstrip() for line in file.getvalue().splitlines()]
+
+
+RUNNING: dict[str, Any] = {
+    "seen": time.time() + 1e6,  # just now, whenever it is drawn
+    "source": "heartbeat",
+    "progress": {
+        "time": 0.0,
+        "bars": [{"text": "epochs", "done": 1, "total": 2, "unit": "it", "elapsed": 1.0, "rate": None}],
+    },
+    "usage": {"time": 0.0, "every": 5.0, "cpu": [0.0, 50.0, 100.0, 400.0], "memory": [1e6, 2e9]},
+    "last_line": "epoch 7",
+    "remarks": ["epochs 50 %, 1/2"],
+}
+
+
+def test_a_wide_table_has_all_of_it() -> None:
+    head, line = drawn([row("train", "running", **RUNNING)])
+    assert head.split() == ["job", "state", "where", "progress", "cpu", "memory", "elapsed", "submitted", "remarks"]
+    assert line.startswith("train  running  local pid 7  ━")
+    assert "▁▂▃█ 400 %" in line
+    assert " 2.0 GB " in line
+    assert line.endswith("epochs 50 %, 1/2; epoch 7")
+
+
+def test_a_narrow_one_keeps_what_tells_why() -> None:
+    lines = drawn([row("train", "running", **RUNNING), row("bad", "failed", reason="ValueError: no")], width=80)
+    assert "submitted" not in lines[0]
+    assert lines[2].endswith("ValueError: no")
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_columns_that_nothing_fills_are_left_out() -> None:
+    assert drawn([row("a")])[0].split() == ["job", "state", "where", "elapsed", "submitted"]
+    assert drawn([]) == ["no jobs"]
+
+
+def test_of_more_jobs_than_lines_the_live_and_the_newest_are_shown() -> None:
+    rows = [row(f"old{n}", seen=1000.0 + n) for n in range(50)] + [row("live", "running", **RUNNING)]
+    lines = drawn(rows, height=10)
+    assert len(lines) == 7
+    assert [line.split()[0] for line in lines[1:-1]] == ["old46", "old47", "old48", "old49", "live"]
+    assert lines[-1] == "… and 46 more"
+
+
+HOSTILE = "\x1b]0;x\x07[bold]b[/bold]\n<script>\x9b31m\udc80"
+
+
+@pytest.mark.parametrize("field", ["reason", "note", "id", "backend", "last_line"])
+def test_no_text_steers_the_terminal(field: str) -> None:
+    text = "\n".join(drawn([row("a", "failed", **{field: HOSTILE})], width=200))
+    assert "[bold]b[/bold] <script>" in text
+    assert not set("\x1b\x07\x9b\udc80") & set(text)
+
+
+def test_a_job_without_samples_or_total_has_no_bar() -> None:
+    bars = [{"text": "", "done": 5, "total": None, "unit": "it", "elapsed": 1.0, "rate": None}]
+    more = {
+        **RUNNING,
+        "usage": {"time": 0.0, "every": 5.0, "cpu": [], "memory": []},
+        "progress": {"time": 0.0, "bars": bars},
+    }
+    assert "━" not in "".join(drawn([row("a", "running", **more)]))
+
+
+# ---------------------------------------------------------------- a real terminal
+
+
+@pytest.fixture
+def spawned() -> Iterator[list[Any]]:
+    children: list[Any] = []
+    yield children
+    for child in children:
+        child.close(force=True)
+
+
+def spawn(children: list[Any], *words: str) -> Any:
+    command = ["-m", "persist_magic", "status", *words]
+    env = environment(TERM="xterm-256color", COLUMNS="140", LINES="20")
+    child = pexpect.spawn(sys.executable, command, env=env, encoding="utf-8", timeout=60, dimensions=(20, 140))
+    children.append(child)
+    return child
+
+
+def test_watching_is_live_until_ctrl_c(session: Session, marker: Path, spawned: list[Any]) -> None:
+    job = session.persist(
+        "live", f"import os, time\nprint('working')\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)"
+    )
+    wait_until(lambda: job.status().state.value == "running", "the start")
+    child = spawn(spawned, "--watch")
+    child.expect("running.*working")
+    session.persist("second", "1 / 0").wait(60)
+    child.expect("second.*failed.*ZeroDivisionError")
+    marker.touch()
+    child.expect("live.*done")
+    child.sendintr()
+    child.expect("stopped watching; the jobs go on")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+def test_a_terminal_gets_colours_and_plain_and_pipes_do_not(session: Session, spawned: list[Any]) -> None:
+    session.persist("bad", "1 / 0").wait(60)
+    assert "\x1b[31mfailed" in spawn(spawned).read()
+    assert "\x1b[" not in spawn(spawned, "--plain").read()
+    piped = subprocess.run(
+        [sys.executable, "-m", "persist_magic", "status"], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert piped.stdout.startswith("name  state   backend")
+
+
+def test_watching_needs_a_terminal(session: Session) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "persist_magic", "status", "--watch"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "--watch needs a terminal" in done.stderr
