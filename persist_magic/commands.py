@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import NoReturn
 
-from . import monitor
+from . import monitor, replay
 from .errors import NotPickled, NotRestored, PersistError, UsageError
 from .job import Job, ended_jobs, jobs, load
 from .logs import log_size, read_log, read_part
@@ -85,8 +85,13 @@ def _status(words: argparse.Namespace) -> int:
     shown = monitor.rows(_found(words.names) if words.names else jobs())
     if words.json:
         print(json.dumps([asdict(row) for row in shown], indent=1))
-    elif words.plain or not sys.stdout.isatty():
+    elif words.plain or not (sys.stdout.isatty() or replay.in_notebook()):
         print(table.table(shown))
+    elif replay.in_notebook():
+        from .views import page
+
+        data = {"text/plain": table.table(shown), "text/html": page.table(shown)}
+        replay.show([{"output_type": "display_data", "data": data, "metadata": {}}])
     else:
         from .views import terminal
 

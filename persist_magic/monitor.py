@@ -62,6 +62,23 @@ class Row:
     last_line: str = ""
     remarks: list[str] = field(default_factory=list)
 
+    @property
+    def state_words(self) -> str:
+        """The state, with the number of a run that is not the first."""
+        return self.state if self.run in (None, 1) else f"{self.state} (run {self.run})"
+
+    @property
+    def share(self) -> float | None:
+        """How much of the outermost progress bar is done, 0 to 1; None without one, or if the job is done or queued."""
+        bars = self.progress["bars"] if self.progress is not None and self.state not in ("done", "queued") else []
+        if not bars or not bars[0]["total"]:
+            return None
+        return float(min(1.0, max(0.0, bars[0]["done"] / bars[0]["total"])))
+
+    def samples(self, what: str) -> list[float]:
+        """Return what a job that runs has taken lately, of "cpu" in percent of a core or of "memory" in bytes."""
+        return list(self.usage[what]) if self.usage is not None and self.state == "running" else []
+
 
 def rows(jobs: Sequence[Job]) -> list[Row]:
     """Return a row for each job; a job directory that cannot be read is a row of state "damaged"."""

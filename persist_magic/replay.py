@@ -34,7 +34,7 @@ def show(outputs: Iterable[Output]) -> None:
             stream.flush()
         elif kind == "error":
             lines = output["traceback"] if coloured() else without_colours(output["traceback"])
-            if shell is not None and hasattr(shell, "kernel"):
+            if in_notebook():
                 shell._showtraceback(_named(output["ename"]), output["evalue"], lines)
             else:
                 print(*lines, sep="\n")
@@ -66,6 +66,11 @@ def coloured() -> bool:
 def without_colours(lines: Iterable[str]) -> list[str]:
     """Return lines of text without their colours."""
     return [_COLOURS.sub("", line) for line in lines]
+
+
+def in_notebook() -> bool:
+    """Return whether what is shown here goes to a notebook's page."""
+    return hasattr(_shell(), "kernel")
 
 
 def plain_text(value: Any) -> str:

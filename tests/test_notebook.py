@@ -187,3 +187,16 @@ def test_a_failure_shown_later_is_an_output_and_does_not_raise(directory: Path, 
     assert reply["content"]["status"] == "ok"
     (error,) = [each["content"] for each in messages if each["msg_type"] == "error"]
     assert (error["ename"], error["evalue"]) == ("ZeroDivisionError", "division by zero")
+
+
+def test_the_status_is_a_table_that_stays_in_the_notebook(directory: Path, kernels: list[Kernel]) -> None:
+    kernel = start(kernels, directory)
+    kernel.run("%load_ext persist_magic")
+    kernel.run("%%persist bad\nraise ValueError('<b>')")
+    kernel.run("_.wait(60)")
+    messages: list[dict[str, Any]] = []
+    kernel.client.execute_interactive("%persist_status", output_hook=messages.append, timeout=60)
+    (shown,) = [each["content"]["data"] for each in messages if each["msg_type"] == "display_data"]
+    assert "ValueError: &lt;b&gt;" in shown["text/html"]
+    assert re.search(r"^bad +failed +local .*ValueError: <b>$", shown["text/plain"], re.MULTILINE)
+    assert kernel.run("%persist_status --plain").startswith("name  state ")

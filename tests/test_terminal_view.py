@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html.parser
 import io
+import re
 import subprocess
 import sys
 import time
@@ -16,6 +18,7 @@ from rich.console import Console
 
 from persist_magic.monitor import Row
 from persist_magic.views import terminal
+from persist_magic.views.page import table as page_table
 
 from .conftest import Session, environment, wait_until
 
@@ -101,6 +104,53 @@ def test_a_job_without_samples_or_total_has_no_bar() -> None:
         "progress": {"time": 0.0, "bars": bars},
     }
     assert "━" not in "".join(drawn([row("a", "running", **more)]))
+
+
+# ---------------------------------------------------------------- a static page
+
+
+class Parsed(html.parser.HTMLParser):
+    """The texts of a table's cells, line by line; other elements than a table's and a bar's are an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.lines: list[list[str]] = []
+        self.caption = ""
+        self._in_cell = self._in_caption = False
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        assert tag in {"table", "caption", "thead", "tbody", "tr", "th", "td", "progress"}
+        assert {name for name, _ in attributes} <= {"style", "scope", "max", "value", "aria-label"}
+        if tag == "tr":
+            self.lines.append([])
+        if tag in ("td", "th"):
+            self.lines[-1].append("")
+        self._in_caption = tag == "caption"
+
+    def handle_data(self, data: str) -> None:
+        if self._in_caption:
+            self.caption += data
+        else:
+            self.lines[-1][-1] += data
+
+
+def test_a_page_says_all_and_of_when_it_is() -> None:
+    page = Parsed(page_table([row("train", "running", **RUNNING), row("bad", "failed", reason="ValueError: 1 < 2", run=2)]))
+    assert page.lines[1][:3] == ["train", "running", "local pid 7"]
+    assert page.lines[1][4:6] == ["400 %", "2.0 GB"]
+    assert page.lines[1][-1].endswith("epochs 50 %, 1/2")
+    assert (page.lines[2][1], page.lines[2][-1]) == ("failed (run 2)", "ValueError: 1 < 2")
+    assert re.fullmatch(r"2 jobs, as of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", page.caption)
+    assert Parsed(page_table([])).caption.startswith("no jobs, as of ")
+
+
+@pytest.mark.parametrize("field", ["reason", "note", "id", "backend"])
+def test_no_text_becomes_an_element(field: str) -> None:
+    hostile = "\"'><script>alert(1)</script><img src=x onerror=y>" + HOSTILE
+    page = page_table([row("a", "failed", **{field: hostile})])
+    assert "<script>alert(1)" in "".join(Parsed(page).lines[1])
+    assert not set("\x1b\x07\x9b\udc80") & set(page)
 
 
 # ---------------------------------------------------------------- a real terminal

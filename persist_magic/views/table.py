@@ -29,7 +29,7 @@ def table(of: Iterable[Row]) -> str:
         lines.append(
             (
                 row.name,
-                row.state if row.run in (None, 1) else f"{row.state} (run {row.run})",
+                row.state_words,
                 row.backend,
                 row.id,
                 elapsed(row.elapsed) if row.elapsed is not None else "",

@@ -91,7 +91,7 @@ def _table(rows: Sequence[Row], width: int) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
     columns: list[tuple[str, list[RenderableType]]] = [
         ("job", [_text(row.name, "bold") for row in rows]),
-        ("state", [_state(row) for row in rows]),
+        ("state", [_text(row.state_words, _STYLES.get(row.state, "")) for row in rows]),
         ("where", [_text(f"{row.backend} {row.id}".strip() if width >= _WIDE else row.backend) for row in rows]),
         ("progress", [_progress(row) for row in rows]),
         ("cpu", [_cpu(row, _SPARKS if width >= _WIDE else 0) for row in rows]),
@@ -113,35 +113,22 @@ def _text(words: str, style: str = "") -> Text:
     return Text(harmless(" ".join(words.split())), style=style)
 
 
-def _state(row: Row) -> Text:
-    return _text(row.state if row.run in (None, 1) else f"{row.state} (run {row.run})", _STYLES.get(row.state, ""))
-
-
 def _progress(row: Row) -> RenderableType:
-    """A bar for the outermost one, if the job is not done."""
-    bars = row.progress["bars"] if row.progress is not None and row.state not in ("done", "queued") else []
-    if not bars or not bars[0]["total"]:
-        return Text("")
-    return ProgressBar(total=bars[0]["total"], completed=bars[0]["done"], width=12)
+    return Text("") if row.share is None else ProgressBar(total=1.0, completed=row.share, width=12)
 
 
 def _submitted(row: Row, now: float) -> Text:
     return _text(f"{duration(now - row.submitted)} ago" if row.submitted is not None else "", "dim")
 
 
-def _samples(row: Row, what: str) -> list[float]:
-    """The samples of a job that runs."""
-    return list(row.usage[what]) if row.usage is not None and row.state == "running" else []
-
-
 def _memory(row: Row) -> Text:
-    samples = _samples(row, "memory")
+    samples = row.samples("memory")
     return _text(size(int(samples[-1])) if samples else "")
 
 
 def _cpu(row: Row, sparks: int) -> Text:
     """The last samples as a line of blocks, and the last one in percent of a core."""
-    cpu = _samples(row, "cpu")
+    cpu = row.samples("cpu")
     if not cpu:
         return Text("")
     top = max(100.0, *cpu)

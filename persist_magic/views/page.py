@@ -1,0 +1,66 @@
+"""Jobs as a static page: the table of many in a notebook, also where no kernel lives (nbconvert, GitHub, nbclient).
+
+Owns its HTML: complete in itself, without scripts or anything fetched, every text escaped. It says of when it is, since it
+stays in the notebook. Knows rows, no files.
+"""
+
+from __future__ import annotations
+
+import html
+import time
+from collections.abc import Sequence
+
+from ..capture.explain import size
+from ..monitor import Row
+from ..text import harmless
+from .table import elapsed, remarks
+
+_COLUMNS = ("job", "state", "where", "progress", "cpu", "memory", "elapsed", "remarks")
+_COLOURS = {  # of JupyterLab's themes; the second for pages that have none
+    "running": "var(--jp-info-color0, #0d47a1)",
+    "queued": "var(--jp-warn-color0, #8a4b00)",
+    "done": "var(--jp-success-color0, #1b5e20)",
+    "failed": "var(--jp-error-color0, #a31515)",
+    "cancelled": "var(--jp-ui-font-color2, #5f5f5f)",
+    "damaged": "var(--jp-error-color0, #a31515)",
+}
+_CELL = "text-align:left;padding:2px 10px 2px 0;white-space:nowrap"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the table as HTML."""
+    now = time.time()
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
+    count = f"{len(rows)} job{'' if len(rows) == 1 else 's'}" if rows else "no jobs"
+    caption = f'<caption style="text-align:left;caption-side:bottom">{count}, as of {when}</caption>'
+    head = "".join(f'<th scope="col" style="{_CELL}">{column}</th>' for column in _COLUMNS)
+    body = "".join(_line(row, now) for row in rows)
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _line(row: Row, now: float) -> str:
+    cpu, memory = row.samples("cpu"), row.samples("memory")
+    bar = (
+        f'<progress max="1" value="{row.share:.3f}" aria-label="{_text(row.name)}"></progress>'
+        if row.share is not None
+        else ""
+    )
+    cells = (
+        f'<th scope="row" style="{_CELL}">{_text(row.name)}</th>',
+        f'<td style="{_CELL};color:{_COLOURS.get(row.state, "inherit")}">{_text(row.state_words)}</td>',
+        _cell(f"{row.backend} {row.id}"),
+        f'<td style="{_CELL}">{bar}</td>',
+        _cell(f"{cpu[-1]:.0f} %" if cpu else ""),
+        _cell(size(int(memory[-1])) if memory else ""),
+        _cell(elapsed(row.elapsed) if row.elapsed is not None else ""),
+        f'<td style="{_CELL};white-space:normal">{_text(remarks(row, now))}</td>',
+    )
+    return f"<tr>{''.join(cells)}</tr>"
+
+
+def _cell(words: str) -> str:
+    return f'<td style="{_CELL}">{_text(words)}</td>'
+
+
+def _text(words: str) -> str:
+    return html.escape(harmless(" ".join(words.split())))
