@@ -101,8 +101,8 @@ class _Asked:
 _asked: dict[str, _Asked] = {}  # by the path of the job directory
 
 _COMPARED_BYTES = 10_000_000
-_QUICK_SECONDS, _COMPARE_AGAIN = 0.1, 20.0
-"""An answer that took longer is kept for so many times that long."""
+_QUICK_SECONDS, _COMPARE_AGAIN = 0.2, 20.0
+"""An answer that took more cpu time is kept for so many times that long."""
 _PLAIN_BYTES = 1_000_000
 
 
@@ -1008,11 +1008,11 @@ class Job:
         asked = _asked.get(self.directory.path)
         if asked is None:
             return ()
-        begin = time.monotonic()
-        if begin >= asked.answer_until:
+        if time.monotonic() >= asked.answer_until:
+            begin = time.thread_time()
             asked.answer = self._differences_to(asked)
-            took = time.monotonic() - begin
-            asked.answer_until = begin + _COMPARE_AGAIN * took if took > _QUICK_SECONDS else 0.0
+            took = time.thread_time() - begin
+            asked.answer_until = time.monotonic() + _COMPARE_AGAIN * took if took > _QUICK_SECONDS else 0.0
         return asked.answer
 
     def _differences_to(self, asked: _Asked) -> tuple[str, ...]:
