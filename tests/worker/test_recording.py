@@ -113,18 +113,24 @@ def test_an_interrupt_in_a_burst_loses_no_line(session: Session) -> None:
     cell = """
 import os, signal, subprocess
 from persist_magic.worker.recording import raise_in_cell  # as the handlers of a cancel and of the wall time do it
-signal.signal(signal.SIGINT, lambda number, frame: raise_in_cell(KeyboardInterrupt(), frame))
+inside = False
+def handler(number, frame):
+    global inside
+    if inside:
+        inside = False
+        raise_in_cell(KeyboardInterrupt(), frame)
+signal.signal(signal.SIGINT, handler)
 script = f"while kill -INT {os.getpid()}; do sleep 0.005; done"
 killer = subprocess.Popen(["sh", "-c", script])
 number = caught = 0
 while caught < 200:
     try:
+        inside = True
         while True:
             print(f"{number}\\n", end="")
             number += 1
     except KeyboardInterrupt:
         caught += 1
-signal.signal(signal.SIGINT, signal.SIG_IGN)
 killer.kill()
 killer.wait()
 number
