@@ -14,13 +14,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .errors import NoSuchJob, PersistError
 from .job import Job, jobs, load, pauses, statuses
 from .logs import last_line
 from .status import JobState, Status
+from .store import HEARTBEAT_SECONDS
 
 RESCAN_SECONDS = 5.0
 """How often all jobs are looked at, whatever is known of them."""
@@ -116,7 +117,8 @@ def _row(job: Job, status: Status | PersistError) -> Row:
 class Poller:
     """The rows of some jobs, kept up to date.
 
-    Ended jobs are read once, and looked at again only when their directory, the root, or `RESCAN_SECONDS` say so.
+    Ended jobs are read once, and whether they are still what they were is looked at every `RESCAN_SECONDS`. Of jobs that run
+    it is looked at whether they have written anything; as long as they have not, and their heart beats, nothing is read.
 
     Parameters
     ----------
@@ -127,7 +129,8 @@ class Poller:
     def __init__(self, names: Sequence[str] = ()) -> None:
         self._names = tuple(names)
         self._jobs: dict[str, Job] = {}
-        self._ended: dict[str, tuple[tuple[int, int], Row]] = {}
+        self._ended: dict[str, tuple[tuple[int, ...], Row]] = {}
+        self._running: dict[str, tuple[tuple[int, ...], Row, float]] = {}
         self._scan_at = 0.0
 
     def poll(self) -> list[Row]:
@@ -142,21 +145,49 @@ class Poller:
             for name, (key, row) in self._ended.items()
             if name in self._jobs and (not rescan or key == _key(self._jobs[name]))
         }
-        fresh = rows([job for name, job in self._jobs.items() if name not in known])
+        # taken before anything is read, as the keys below: what is written meanwhile shows next time
+        traces = {name: _traces(self._jobs[name], row) for name, (_, row, _) in self._running.items() if name in self._jobs}
+        known |= {name: row for name, found in traces.items() if (row := self._unchanged(name, *found)) is not None}
+        unknown = [job for name, job in self._jobs.items() if name not in known]
+        keys, now = {job.name: _key(job) for job in unknown}, time.time()
+        fresh = rows(unknown)
         for row in fresh:
+            self._running.pop(row.name, None)
             if row.state in ENDED:
-                self._ended[row.name] = _key(self._jobs[row.name]), row
+                self._ended[row.name] = keys[row.name], row
+            elif row.state == JobState.RUNNING.value:
+                self._running[row.name] = traces.get(row.name, ((), 0.0))[0], row, now
         every = known | {row.name: row for row in fresh}
         return [every[name] for name in self._jobs]
 
+    def _unchanged(self, name: str, traces: tuple[int, ...], beat: float) -> Row | None:
+        """The row of a job that runs and has written nothing since; None if it must be read."""
+        before, row, at = self._running[name]
+        now = time.time()
+        if not traces or traces != before or not 0 <= now - beat < HEARTBEAT_SECONDS + 2 or row.elapsed is None:
+            return None
+        return replace(row, seen=max(row.seen or 0.0, beat), elapsed=row.elapsed + now - at)
 
-def _key(job: Job) -> tuple[int, int]:
+
+def _key(job: Job) -> tuple[int, ...]:
     """What changes when a job that had ended is run again, or another one takes its name."""
     try:
         info = os.stat(job.directory.path)
     except OSError:
-        return 0, 0
+        return ()
     return info.st_ino, info.st_mtime_ns
+
+
+def _traces(job: Job, row: Row) -> tuple[tuple[int, ...], float]:
+    """What a run that writes leaves behind in its directories and its stdout; and when its heart last beat."""
+    run = job.directory.run(row.run or 1)
+    try:
+        infos = [os.stat(path) for path in (job.directory.path, run.path)]
+        beat = os.stat(run.heartbeat_path).st_mtime
+        size = os.stat(run.stdout_path).st_size
+    except OSError:
+        return (), 0.0
+    return (*(info.st_mtime_ns for info in infos), size), beat
 
 
 class Monitor:

@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import errno
 import fcntl
+import functools
 import json
 import os
 import re
@@ -116,7 +117,6 @@ _TYPES: dict[str, Any] = {
     "float": (int, float),
     "bool": bool,
     "dict": dict,
-    "tuple": list,
     "None": type(None),
 }
 
@@ -135,20 +135,38 @@ def _build(cls: type[D], values: dict[str, Any]) -> D:
 
 def _value(annotation: str, value: Any, name: str) -> Any:
     """A field's value, if it is of the type that the field is annotated with."""
+    for nested, expected, no_bool, element in _kinds(annotation):
+        if nested is not None:
+            if isinstance(value, dict):
+                return _build(nested, value)
+        elif isinstance(value, expected) and not (no_bool and isinstance(value, bool)):
+            if element is None:
+                return value
+            return tuple(_value(element, item, name) for item in value) if element else tuple(value)
+    raise ValueError(f"{name} is {value!r:.60}, not {annotation}")
+
+
+@functools.cache
+def _kinds(annotation: str) -> list[tuple[type | None, Any, bool, str | None]]:
+    """What an annotation allows, one after the other.
+
+    Returns
+    -------
+    list of (nested, expected, no_bool, element)
+        A record's class or None; the type that JSON has for it; whether a bool, which is an int, is none; of a tuple its
+        elements' annotation, or "" if they are not looked at.
+    """
+    kinds: list[tuple[type | None, Any, bool, str | None]] = []
     for kind in annotation.split(" | "):
         head, _, inner = kind.partition("[")
-        nested = _NESTED.get(head)
-        if nested is not None and isinstance(value, dict):
-            return _build(nested, value)
-        expected = _TYPES.get(head)
-        if expected is None or not isinstance(value, expected) or (head in ("int", "float") and isinstance(value, bool)):
-            continue
-        if head == "tuple":
+        if head in _NESTED:
+            kinds.append((_NESTED[head], None, False, None))
+        elif head == "tuple":
             element = inner.removesuffix(", ...]")
-            checked = element in _NESTED or element in ("str", "float")
-            return tuple(_value(element, item, name) if checked else item for item in value)
-        return value
-    raise ValueError(f"{name} is {value!r:.60}, not {annotation}")
+            kinds.append((None, list, False, element if element in _NESTED or element in ("str", "float") else ""))
+        elif head in _TYPES:
+            kinds.append((None, _TYPES[head], head in ("int", "float"), None))
+    return kinds
 
 
 @frozen
@@ -694,21 +712,21 @@ class RunDirectory:
 
     def __init__(self, job: JobDirectory, number: int, rank: int = 0) -> None:
         self.job, self.number, self.rank = job, number, rank
-        self.path = os.path.join(job.path, f"run-{number}")
+        self.path = f"{job.path}/run-{number}"
         if rank:
-            self.path = os.path.join(self.path, f"rank-{rank}")
-        self.submitted_path = os.path.join(self.path, "submitted.json")
-        self.started_path = os.path.join(self.path, "started.json")
-        self.heartbeat_path = os.path.join(self.path, "heartbeat")
-        self.stdout_path = os.path.join(self.path, "stdout")
-        self.stderr_path = os.path.join(self.path, "stderr")
-        self.values_path = os.path.join(self.path, "values.pkl")
-        self.outcome_path = os.path.join(self.path, "outcome.json")
-        self.ended_path = os.path.join(self.path, "ended.json")
-        self.checkpoint_path = os.path.join(self.path, "checkpoint.json")
-        self.display_path = os.path.join(self.path, "display.jsonl")
-        self.progress_path = os.path.join(self.path, "progress.json")
-        self.usage_path = os.path.join(self.path, "usage.json")
+            self.path = f"{self.path}/rank-{rank}"
+        self.submitted_path = f"{self.path}/submitted.json"
+        self.started_path = f"{self.path}/started.json"
+        self.heartbeat_path = f"{self.path}/heartbeat"
+        self.stdout_path = f"{self.path}/stdout"
+        self.stderr_path = f"{self.path}/stderr"
+        self.values_path = f"{self.path}/values.pkl"
+        self.outcome_path = f"{self.path}/outcome.json"
+        self.ended_path = f"{self.path}/ended.json"
+        self.checkpoint_path = f"{self.path}/checkpoint.json"
+        self.display_path = f"{self.path}/display.jsonl"
+        self.progress_path = f"{self.path}/progress.json"
+        self.usage_path = f"{self.path}/usage.json"
 
     def log_path(self, err: bool = False) -> str:
         """Return the file of stdout or stderr."""
@@ -775,15 +793,15 @@ class JobDirectory:
 
     def __init__(self, path: str, name: str) -> None:
         self.path, self.name = path, name
-        self.spec_path = os.path.join(path, "job.json")
-        self.cell_path = os.path.join(path, "cell.py")
-        self.session_path = os.path.join(path, "session.pkl")
-        self.script_path = os.path.join(path, "job.sh")
-        self.modules_path = os.path.join(path, "modules")
-        self.handle_path = os.path.join(path, "handle.json")
-        self.cancel_path = os.path.join(path, "cancel")
-        self.observed_path = os.path.join(path, "observed.json")
-        self.launch_log_path = os.path.join(path, "launch.log")
+        self.spec_path = f"{path}/job.json"
+        self.cell_path = f"{path}/cell.py"
+        self.session_path = f"{path}/session.pkl"
+        self.script_path = f"{path}/job.sh"
+        self.modules_path = f"{path}/modules"
+        self.handle_path = f"{path}/handle.json"
+        self.cancel_path = f"{path}/cancel"
+        self.observed_path = f"{path}/observed.json"
+        self.launch_log_path = f"{path}/launch.log"
 
     @property
     def buffers_path(self) -> str:
@@ -827,7 +845,7 @@ class JobDirectory:
         Damaged
             If the file cannot be read, or not as such a record.
         """
-        what = os.path.relpath(path, self.path)
+        what = path[len(self.path) + 1 :]
         try:
             with open_regular(path) as file:
                 size = os.fstat(file.fileno()).st_size

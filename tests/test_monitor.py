@@ -49,7 +49,7 @@ def test_ended_jobs_are_read_once(session: Session, marker: Path, opened: Callab
     opened()
     assert states(poller) == {"live": "running", "one": "done", "two": "done"}
     looked_at = {Path(path).parts[-2 if "run-" not in path else -3] for path in opened() if ".persist/" in path}
-    assert looked_at == {"live"}
+    assert looked_at <= {"live"}
     marker.touch()
     wait_until(lambda: states(poller)["live"] == "done", "its end")
     opened()
@@ -98,3 +98,24 @@ def test_what_was_printed_last_is_a_rows_last_line(session: Session) -> None:
     session.persist("bad", "import sys\nprint('first')\nsys.stdout.write('1 of 2\\r2 of 2\\n\\n')\n1 / 0").wait(60)
     (row,) = Poller().poll()
     assert row.last_line == "2 of 2"
+
+
+def test_of_a_job_that_runs_nothing_is_read_until_it_writes(
+    session: Session, marker: Path, opened: Callable[[], list[str]]
+) -> None:
+    cell = f"import os, time\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)\nprint('seen')\ntime.sleep(60)"
+    job = session.persist("live", cell)
+    wait_until(lambda: job.directory.run(1).started() and job.directory.run(1).started().child, "the start")
+    poller = Poller()
+    wait_until(lambda: (opened(), poller.poll(), opened())[2] == [], "a look that reads nothing")
+    before = poller.poll()[0]
+    later = wait_until(lambda: (row := poller.poll()[0]).elapsed > before.elapsed + 0.05 and row, "time to pass")
+    assert (later.state, later.last_line) == ("running", "")
+    assert opened() == []
+    marker.touch()
+    wait_until(lambda: poller.poll()[0].last_line == "seen", "what it printed")
+    os.kill(job.directory.run(1).started().supervisor.pid, 9)
+    os.kill(job.directory.run(1).started().child.pid, 9)
+    beat = job.directory.run(1).heartbeat_path
+    os.utime(beat, (os.stat(beat).st_mtime - 10,) * 2)  # as it is some seconds later
+    wait_until(lambda: poller.poll()[0].state == "failed", "its end, which nobody wrote")
