@@ -281,7 +281,7 @@ VERBS = {
     "info": Verb("show all that is known of a job", _info_words, _info),
     "wait": Verb("wait until jobs have ended", _wait_words, _wait),
     "cancel": Verb("stop jobs", _cancel_words, _cancel),
-    "show": Verb("show a job's cell, output and result", _show_words, _show),
+    "show": Verb("show what a job has put out so far, and its result", _show_words, _show),
     "export": Verb("write a notebook with a job's cell, output and facts", _export_words, _export),
     "clean": Verb("delete jobs that have ended", _clean_words, _clean),
     "rerun": Verb("run a job's capture once more; -- OPTIONS go to its backend", _rerun_words, _rerun),

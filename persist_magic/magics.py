@@ -308,7 +308,11 @@ class PersistMagics(Magics):
     def _replay(self, job: Job) -> None:
         """Show what the cell has put out, but for its result or error, which IPython shows as what the magic gives."""
         self._show_rest()
-        before, self._rest = job.outputs_around_result()
+        try:
+            before, self._rest = job.outputs_around_result()
+        except PersistError as error:  # the result may be there all the same
+            self._remark([f"what the cell has put out cannot be shown: {error}"])
+            return
         replay.show(before)
         if self._rest:  # for example figures, which a notebook shows below the result
             self._session.events.register("post_execute", self._show_rest)

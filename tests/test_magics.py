@@ -537,3 +537,14 @@ def test_lines_are_counted_as_they_stand_below_empty_ones(shell: Shell) -> None:
         shell.run("_.fetch(60)")
     assert "line 6, in <module>\n    1 / 0" in failure.value.traceback
     assert "Job lines, line 6" in "\n".join(failure.value.shown)
+
+
+def test_a_result_is_fetched_although_its_outputs_are_damaged(shell: Shell, root: str) -> None:
+    shell.run("%%persist damaged\ndisplay(1)\n6 * 7")
+    shell.run("_.wait(60)")
+    path = Path(root, "damaged", "run-1", "display.jsonl")
+    path.unlink()
+    path.mkdir()
+    shell.said()
+    assert shell.run("%persist_fetch damaged") == 42
+    assert "note: what the cell has put out cannot be shown: " in shell.said()
