@@ -314,13 +314,15 @@ class Supervisor:
     def _watch(self, child: int) -> ChildEnd:
         """Wait until the child ends; on the way beat, sample, look for a cancel, carry it out."""
         kill_at: float | None = None
-        sampler = Sampler(self.run, self.me.pid)
+        elsewhere = self.spec.ranks > 0 and self.scheduler_id  # srun's ranks are no descendants: nothing is better than zero
+        sampler = None if elsewhere else Sampler(self.run, self.me.pid)
         while True:
             end = self._reap(child)
             if end is not None:
                 return end
             self._beat()
-            sampler.sample()
+            if sampler is not None:
+                sampler.sample()
             if self._warned:
                 self._warned = False
                 with contextlib.suppress(ProcessLookupError):
