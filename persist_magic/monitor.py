@@ -153,6 +153,7 @@ class Poller:
         fresh = rows(unknown)
         for row in fresh:
             self._running.pop(row.name, None)
+            self._ended.pop(row.name, None)
             if row.state in ENDED:
                 self._ended[row.name] = keys[row.name], row
             elif row.state == JobState.RUNNING.value:

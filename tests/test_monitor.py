@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,6 +73,22 @@ def test_what_becomes_of_ended_jobs_is_seen_at_the_next_scan(session: Session, m
     session.job("stays").cleanup()
     session.job("again").rerun().wait(60)
     assert {row.name: row.run for row in poller.poll()} == {"again": 3, "new": 1}
+
+
+def test_a_job_that_ended_and_runs_again_is_not_taken_for_ended(session: Session, marker: Path) -> None:
+    job = session.persist("again", f"import os, time\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)")
+    marker.touch()
+    job.wait(60)
+    poller = Poller()
+    assert states(poller) == {"again": "done"}
+    marker.unlink()
+    job.rerun()
+    wait_until(lambda: states(poller) == {"again": "running"}, "the next scan")
+    for number in range(3):  # looks between two scans, at which it has and has not written something
+        os.utime(job.directory.run(2).path, (time.time() + number // 2,) * 2)
+        assert states(poller) == {"again": "running"}
+    marker.touch()
+    wait_until(lambda: states(poller) == {"again": "done"}, "its second end")
 
 
 def test_chosen_names_only_and_one_that_is_not_there(session: Session) -> None:
