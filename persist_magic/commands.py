@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import NoReturn
 
 from . import monitor, replay
+from .capture.environment import in_notebook
 from .errors import NotPickled, NotRestored, PersistError, UsageError
 from .job import Job, ended_jobs, jobs, load
 from .logs import log_size, read_log, read_part
@@ -85,17 +86,17 @@ def _status(words: argparse.Namespace) -> int:
     shown = monitor.rows(_found(words.names) if words.names else jobs())
     if words.json:
         print(json.dumps([asdict(row) for row in shown], indent=1))
-    elif words.plain or not (sys.stdout.isatty() or replay.in_notebook()):
-        print(table.table(shown))
-    elif replay.in_notebook():
+    elif not words.plain and in_notebook():
         from .views import page
 
         data = {"text/plain": table.table(shown), "text/html": page.table(shown)}
         replay.show([{"output_type": "display_data", "data": data, "metadata": {}}])
-    else:
+    elif not words.plain and sys.stdout.isatty():
         from .views import terminal
 
         terminal.show(shown)
+    else:
+        print(table.table(shown))
     return 0
 
 

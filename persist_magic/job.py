@@ -39,7 +39,7 @@ from .errors import (
     UsageError,
 )
 from .logs import read_log, read_part, tail_offset
-from .status import Evidence, JobState, Observation, Status, Word, duration, progress_words, resolve, staleness_words
+from .status import Evidence, JobState, Observation, Status, Word, duration, moment, progress_words, resolve, staleness_words
 from .store import (
     CancelRequest,
     Handle,
@@ -430,7 +430,7 @@ def _differences(spec: JobSpec, captured: Capture, ignored: Container[str] = ())
         elif after is None:
             yield f"{name} is no longer used"
         elif before.digest and after.digest and before.digest != after.digest:
-            what = [f"{each.type} {each.detail}".strip() for each in (before, after)]
+            what = [each.kind for each in (before, after)]
             if what[0] != what[1]:
                 yield f"{name} changed ({what[0]} → {what[1]})"
             else:  # large data has a digest that also depends on what stands before it, and on the order of sets
@@ -787,7 +787,7 @@ class Job:
         except Damaged:  # the error is told all the same
             return ()
         lines = [line for at in result for line in found[at].get("traceback", ())]
-        return tuple(lines if replay.coloured() else replay.without_colours(lines))
+        return tuple(replay.as_wanted(lines))
 
     def _exception(self, outcome: Outcome | None) -> BaseException | None:
         if outcome is None or outcome.exception is None or outcome.exception.payload is None:
@@ -965,23 +965,17 @@ class Job:
     def _facts(self, info: dict[str, Any]) -> dict[str, str]:
         """What is worth knowing of a job years later, in words."""
 
-        def when(moment: float | None) -> str:
-            return "" if moment is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
-
-        captured = ", ".join(
-            f"{each['name']} ({' '.join(filter(None, (each['type'], each['detail'])))})" for each in info["names"]
-        )
         facts = {
             "state": self.status().describe(time.time()),
             "where": " ".join(filter(None, (info["backend"], info["id"], "on", info["host"]))),
-            "submitted": f"{when(info['submitted'])} by {self.spec().user}",
-            "started": when(info["started"]),
-            "ended": when(info["ended"]),
+            "submitted": f"{moment(info['submitted'])} by {self.spec().user}",
+            "started": moment(info["started"]) if info["started"] is not None else "",
+            "ended": moment(info["ended"]) if info["ended"] is not None else "",
             "took": duration(info["elapsed"]) if info["elapsed"] is not None else "",
             "run": f"{info['run']}",
             "options": " ".join(info["options"]),
             "python": info["python"],
-            "captured": captured or "nothing",
+            "captured": ", ".join(f"{each.name} ({each.kind})" for each in self.spec().names) or "nothing",
         }
         return {name: words for name, words in facts.items() if words}
 

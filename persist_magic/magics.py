@@ -247,7 +247,7 @@ class PersistMagics(Magics):
         if words.notify:
             from .monitor import monitor
 
-            monitor.when_ended(submission.job, notification.prepare(self._session, self.notify_command))
+            monitor.when_ended(submission.job, notification.prepare(self.notify_command))
         return submission.job
 
     def _transformed(self, cell: str) -> str:
@@ -339,7 +339,7 @@ class PersistMagics(Magics):
     def persist_show(self, line: str) -> None:
         """Show what a job's cell has put out so far: text, figures, result, error; as if it had run here.
 
-        Nothing is waited for, and the result is not loaded.
+        Nothing is waited for, and no result is loaded but plain data.
         """
         with _one_line():
             words = commands.verb_parser("show", "%persist_show").parse_args(_words(line))

@@ -69,7 +69,6 @@ def encode(event: Event) -> bytes:
 def _encodable(value: Any) -> Any:
     """What JSON has no type for, as Jupyter's kernel sends it."""
     import numbers
-    from collections.abc import Iterable
 
     if isinstance(value, (bytes, bytearray, memoryview)):
         import base64
@@ -135,7 +134,7 @@ def _is_event(event: Any) -> bool:
     at = event.get("at")
     if not isinstance(at, list) or len(at) != 2 or not all(type(each) is int and each >= 0 for each in at):
         return False
-    return all(isinstance(event.get(name), kind) for name, kind in _FIELDS[kind].items())
+    return all(isinstance(event.get(name), expected) for name, expected in _FIELDS[kind].items())
 
 
 def arrange(events: Iterable[Event], sizes: tuple[int, int]) -> list[Span | Event]:
@@ -317,4 +316,4 @@ def _part(run: RunDirectory, path: str, start: int = 0, stop: int | None = None)
     except FileNotFoundError:
         return b""
     except OSError as error:
-        raise Damaged(run.job.name, os.path.relpath(path, run.job.path), error.strerror or str(error)) from None
+        raise Damaged(run.job.name, run.job.relative(path), error.strerror or str(error)) from None

@@ -55,11 +55,16 @@ def start_time(pid: int) -> str | None:
     return None if stat is None or stat[0] in ("Z", "X") else stat[1]
 
 
+def _stat_fields(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the third on, the state; empty if there is no such process."""
+    # the command name, in parentheses, may itself hold spaces and parentheses
+    return _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+
+
 def _stat(pid: int) -> tuple[str, str, int] | None:
     """State letter, start time and parent of a process, or None."""
     if _LINUX:
-        # the command name, in parentheses, may itself hold spaces and parentheses
-        fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+        fields = _stat_fields(pid)
         return (fields[0], fields[19], int(fields[1])) if len(fields) > 19 else None
     import psutil
 
@@ -159,7 +164,7 @@ def consumption(pids: list[int]) -> tuple[float, int]:
 
 
 def _consumption_linux(pid: int, shares: bool) -> tuple[float, int]:
-    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    fields = _stat_fields(pid)
     if len(fields) < 22:
         return 0.0, 0
     seconds = sum(map(int, fields[11:15])) / _TICKS  # utime, stime, cutime, cstime

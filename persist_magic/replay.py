@@ -12,10 +12,11 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from .capture.environment import in_notebook, ipython_shell
+from .text import one_line, without_colours
+
 if TYPE_CHECKING:
     from .outputs import Output
-
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def show(outputs: Iterable[Output]) -> None:
@@ -24,7 +25,7 @@ def show(outputs: Iterable[Output]) -> None:
     In an IPython shell they become the cell's own: a frontend displays each in the richest form that it has, and the
     notebook keeps them when it is saved. Elsewhere they are printed.
     """
-    shell = _shell()
+    shell = ipython_shell()
     sys.stdout.flush()  # a kernel has a buffer for each stream, which would lose the order
     for output in outputs:
         kind = output["output_type"]
@@ -33,7 +34,7 @@ def show(outputs: Iterable[Output]) -> None:
             stream.write(output["text"])
             stream.flush()
         elif kind == "error":
-            lines = output["traceback"] if coloured() else without_colours(output["traceback"])
+            lines = as_wanted(output["traceback"])
             if in_notebook():
                 shell._showtraceback(_named(output["ename"]), output["evalue"], lines)
             else:
@@ -49,28 +50,17 @@ def _named(name: str) -> type[Exception]:
     return type(name, (Exception,), {})
 
 
-def _shell() -> Any:
-    """The IPython shell of this process, or None."""
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython is not None else None
-
-
 def coloured() -> bool:
     """Return whether whoever looks wants colours: an IPython shell that has not switched them off, or a terminal."""
-    shell = _shell()
+    shell = ipython_shell()
     if shell is not None:
         return str(shell.colors).lower() != "nocolor"
     return sys.stdout.isatty()
 
 
-def without_colours(lines: Iterable[str]) -> list[str]:
-    """Return lines of text without their colours."""
-    return [_COLOURS.sub("", line) for line in lines]
-
-
-def in_notebook() -> bool:
-    """Return whether what is shown here goes to a notebook's page."""
-    return hasattr(_shell(), "kernel")
+def as_wanted(lines: Iterable[str]) -> list[str]:
+    """Return lines of text, without their colours if nobody wants any."""
+    return list(lines) if coloured() else [without_colours(line) for line in lines]
 
 
 def plain_text(value: Any) -> str:
@@ -83,12 +73,11 @@ def plain_text(value: Any) -> str:
 def header(title: str, facts: dict[str, str]) -> str:
     """Return facts as Markdown, a table below a title."""
 
-    def harmless(text: str) -> str:
-        text = " ".join(text.split())
-        return re.sub(r"([\\`*_{}\[\]<>#|$~!&])", r"\\\1", text)
+    def escaped(text: str) -> str:
+        return re.sub(r"([\\`*_{}\[\]<>#|$~!&])", r"\\\1", one_line(text))
 
-    rows = [f"| {harmless(name)} | {harmless(words)} |" for name, words in facts.items()]
-    return "\n".join([f"# {harmless(title)}", "", "| | |", "| --- | --- |", *rows])
+    rows = [f"| {escaped(name)} | {escaped(words)} |" for name, words in facts.items()]
+    return "\n".join([f"# {escaped(title)}", "", "| | |", "| --- | --- |", *rows])
 
 
 def notebook(header: str, cell: str, outputs: Iterable[Output], language_version: str) -> str:

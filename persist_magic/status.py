@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -209,6 +210,11 @@ def staleness_words(state: JobState, differences: Sequence[str]) -> str:
         return ""
     head = "result predates your edit" if state.ended else "runs without your edit"
     return f"{head}: {', '.join(differences)}"
+
+
+def moment(seconds: float) -> str:
+    """Return a time since the epoch as a date and a time here: "2026-03-01 14:05:09"."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def heartbeat_is_fresh(evidence: Evidence) -> bool:

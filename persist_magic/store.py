@@ -193,6 +193,11 @@ class CapturedName(Frozen):
     digest: str
     asked_by: str
 
+    @property
+    def kind(self) -> str:
+        """Type and detail: "ndarray (3,) float64"."""
+        return f"{self.type} {self.detail}".strip()
+
 
 @frozen
 class LocalModule(Frozen):
@@ -810,6 +815,10 @@ class JobDirectory:
     def exists(self) -> bool:
         return os.path.lexists(self.spec_path)
 
+    def relative(self, path: str) -> str:
+        """Return a file's path as messages name it, from the job directory on."""
+        return path[len(self.path) + 1 :]
+
     def run(self, number: int) -> RunDirectory:
         return RunDirectory(self, number)
 
@@ -845,7 +854,7 @@ class JobDirectory:
         Damaged
             If the file cannot be read, or not as such a record.
         """
-        what = path[len(self.path) + 1 :]
+        what = self.relative(path)
         try:
             with open_regular(path) as file:
                 size = os.fstat(file.fileno()).st_size
@@ -902,7 +911,7 @@ class JobDirectory:
         Damaged
             If it is missing or no regular file.
         """
-        what = os.path.relpath(path, self.path)
+        what = self.relative(path)
         try:
             self.check_trusted(os.path.dirname(path))
             file = open_regular(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _STEERS = re.compile(r"[\r\b]|\x1b(?!\[[0-9;]*m)")
 _MOVES_UP = re.compile(r"\x1b\[[0-9]*A")
 _PARTS = re.compile(r"([\r\n\b]|\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?)")
@@ -84,3 +85,13 @@ def _moved(lines: list[list[str]], row: int, column: int, sequence: str) -> tupl
 def harmless(text: str) -> str:
     """Return text without what could steer a terminal (control characters) or cannot be printed (lone surrogates)."""
     return _CONTROL.sub("�", text)
+
+
+def one_line(text: str) -> str:
+    """Return text as one line that is `harmless`."""
+    return harmless(" ".join(text.split()))
+
+
+def without_colours(text: str) -> str:
+    """Return text without its colours."""
+    return _COLOURS.sub("", text)

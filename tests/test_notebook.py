@@ -33,20 +33,23 @@ class Kernel:
         self.client.wait_for_ready(60)
         self.pid = int(self.run("import os; os.getpid()"))
 
+    def messages(self, source: str) -> list[dict[str, Any]]:
+        """Run a cell; return what it sends to the page."""
+        sent: list[dict[str, Any]] = []
+        reply = self.client.execute_interactive(source, output_hook=sent.append, timeout=120)["content"]
+        if reply["status"] == "error":
+            raise RuntimeError("\n".join(reply["traceback"]))
+        return sent
+
     def run(self, source: str) -> str:
         """Run a cell; return its printed text and its result's text."""
         shown: list[str] = []
-
-        def hook(message: dict[str, Any]) -> None:
+        for message in self.messages(source):
             content = message["content"]
             if message["msg_type"] == "stream":
                 shown.append(content["text"])
             elif message["msg_type"] in ("execute_result", "display_data"):
                 shown.append(content["data"]["text/plain"])
-
-        reply = self.client.execute_interactive(source, output_hook=hook, timeout=120)["content"]
-        if reply["status"] == "error":
-            raise RuntimeError("\n".join(reply["traceback"]))
         return "".join(shown)
 
     def kill(self) -> None:
@@ -163,10 +166,8 @@ def test_the_quickstart_runs_in_terminal_ipython_as_the_readme_says(directory: P
 def test_the_end_of_a_job_is_told_in_the_browser(directory: Path, kernels: list[Kernel], marker: Path) -> None:
     kernel = start(kernels, directory)
     kernel.run("%load_ext persist_magic\nimport os, time")
-    messages: list[dict[str, Any]] = []
     cell = f"%%persist told --notify\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)\n1 / 0"
-    kernel.client.execute_interactive(cell, output_hook=messages.append, timeout=60)
-    (asked,) = [each for each in messages if each["msg_type"] == "display_data"]
+    (asked,) = [each for each in kernel.messages(cell) if each["msg_type"] == "display_data"]
     assert "Notification.requestPermission()" in asked["content"]["data"]["application/javascript"]
     marker.touch()
     while (message := kernel.client.get_iopub_msg(timeout=60))["msg_type"] != "update_display_data":
@@ -182,10 +183,8 @@ def test_a_failure_shown_later_is_an_output_and_does_not_raise(directory: Path, 
     kernel.run("%load_ext persist_magic")
     kernel.run("%%persist bad\n1 / 0")
     kernel.run("_.wait(60)")
-    messages: list[dict[str, Any]] = []
-    reply = kernel.client.execute_interactive("%persist_show bad", output_hook=messages.append, timeout=60)
-    assert reply["content"]["status"] == "ok"
-    (error,) = [each["content"] for each in messages if each["msg_type"] == "error"]
+    # it would raise if the cell had failed
+    (error,) = [each["content"] for each in kernel.messages("%persist_show bad") if each["msg_type"] == "error"]
     assert (error["ename"], error["evalue"]) == ("ZeroDivisionError", "division by zero")
 
 
@@ -194,9 +193,7 @@ def test_the_status_is_a_table_that_stays_in_the_notebook(directory: Path, kerne
     kernel.run("%load_ext persist_magic")
     kernel.run("%%persist bad\nraise ValueError('<b>')")
     kernel.run("_.wait(60)")
-    messages: list[dict[str, Any]] = []
-    kernel.client.execute_interactive("%persist_status", output_hook=messages.append, timeout=60)
-    (shown,) = [each["content"]["data"] for each in messages if each["msg_type"] == "display_data"]
+    (shown,) = [each["content"]["data"] for each in kernel.messages("%persist_status") if each["msg_type"] == "display_data"]
     assert "ValueError: &lt;b&gt;" in shown["text/html"]
     assert re.search(r"^bad +failed +local .*ValueError: <b>$", shown["text/plain"], re.MULTILINE)
     assert kernel.run("%persist_status --plain").startswith("name  state ")

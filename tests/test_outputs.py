@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -218,7 +219,6 @@ def test_data_that_json_has_no_type_for_is_sent_as_a_kernel_sends_it(value: obje
 
 
 def test_numbers_of_numpy_are_numbers() -> None:
-    np = pytest.importorskip("numpy")
     data = {"n": np.int64(3), "x": np.float32(0.5), "a": np.arange(2)}
     ((event,), _) = decode(encode({**shown("", 0, 0), "data": data}))
     assert event["data"] == {"n": 3, "x": 0.5, "a": [0, 1]}

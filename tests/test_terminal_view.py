@@ -19,6 +19,7 @@ from rich.console import Console
 from persist_magic.monitor import Row
 from persist_magic.views import terminal
 from persist_magic.views.page import table as page_table
+from persist_magic.views.table import facts
 
 from .conftest import Session, environment, wait_until
 
@@ -143,6 +144,14 @@ def test_a_page_says_all_and_of_when_it_is() -> None:
     assert (page.lines[2][1], page.lines[2][-1]) == ("failed (run 2)", "ValueError: 1 < 2")
     assert re.fullmatch(r"2 jobs, as of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", page.caption)
     assert Parsed(page_table([])).caption.startswith("no jobs, as of ")
+
+
+@pytest.mark.parametrize(
+    ("state", "cpu", "told"), [("running", [50.0], True), ("running", [], False), ("done", [50.0], False)]
+)
+def test_usage_is_a_fact_of_a_job_that_runs(state: str, cpu: list[float], told: bool) -> None:
+    usage = {"time": 0.0, "every": 5.0, "cpu": cpu, "memory": [1e6]}
+    assert ("50 % of a core, 1.0 MB" in facts({"name": "a", "state": state, "usage": usage})) == told
 
 
 @pytest.mark.parametrize("field", ["reason", "note", "id", "backend"])

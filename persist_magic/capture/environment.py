@@ -75,14 +75,20 @@ def record(chosen: Sequence[str] = ()) -> Environment:
         dill=str(getattr(sys.modules.get("dill"), "__version__", "")),
         user=user_name(),
         host=os.uname().nodename,
-        notebook=_is_notebook(),
+        notebook=in_notebook(),
         figures=figures(),
     )
 
 
-def _is_notebook() -> bool:
+def ipython_shell() -> Any:
+    """Return the IPython shell of this process, or None; IPython is not imported for it."""
     ipython = sys.modules.get("IPython")
-    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+    return ipython.get_ipython() if ipython is not None else None
+
+
+def in_notebook() -> bool:
+    """Return whether this is a Jupyter kernel, so that what is shown goes to a page."""
+    return hasattr(ipython_shell(), "kernel")
 
 
 _PROCESSES_OWN = ("backend", "backend_fallback", "interactive", "toolbar")
@@ -105,7 +111,7 @@ def figures() -> dict[str, Any]:
         rc = {
             name: _written(value)
             for name, value in dict.items(changed)
-            if name not in _PROCESSES_OWN and _written(value) != _written(dict.get(original, name))
+            if name not in _PROCESSES_OWN and value != dict.get(original, name)
         }
         found["rc"] = {name: value for name, value in rc.items() if value is not None}
     inline = getattr(sys.modules.get("matplotlib_inline.config"), "InlineBackend", None)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ..capture.environment import in_notebook
 from ..errors import UsageError
 from ..job import Job
 from ..status import Status, duration
@@ -36,19 +37,17 @@ def words(job: Job, status: Status) -> str:
     return harmless(f"{job.name}: {status.state.value}{took}{reason}")
 
 
-def prepare(shell: Any, command: str) -> Callable[[Job, Status], None]:
+def prepare(command: str) -> Callable[[Job, Status], None]:
     """Make room for a notification where the cell shows its output; return what is to be called when the job ends.
 
     Parameters
     ----------
-    shell : InteractiveShell
     command : str
         A program with its arguments, in which ``{name}``, ``{state}`` and ``{words}`` are replaced; no shell reads it. None
         if it is empty.
     """
-    in_browser = hasattr(shell, "kernel")
     place = None
-    if in_browser:
+    if in_notebook():
         from IPython.display import display
 
         waits = {"text/plain": "", "application/javascript": _ASK}

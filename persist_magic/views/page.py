@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from ..capture.explain import size
 from ..monitor import Row
-from ..text import harmless
+from ..status import moment
+from ..text import one_line
 from .table import elapsed, remarks
 
 _COLUMNS = ("job", "state", "where", "progress", "cpu", "memory", "elapsed", "remarks")
@@ -30,9 +31,8 @@ _CELL = "text-align:left;padding:2px 10px 2px 0;white-space:nowrap"
 def table(rows: Sequence[Row]) -> str:
     """Return the table as HTML."""
     now = time.time()
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
     count = f"{len(rows)} job{'' if len(rows) == 1 else 's'}" if rows else "no jobs"
-    caption = f'<caption style="text-align:left;caption-side:bottom">{count}, as of {when}</caption>'
+    caption = f'<caption style="text-align:left;caption-side:bottom">{count}, as of {moment(now)}</caption>'
     head = "".join(f'<th scope="col" style="{_CELL}">{column}</th>' for column in _COLUMNS)
     body = "".join(_line(row, now) for row in rows)
     return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
@@ -63,4 +63,4 @@ def _cell(words: str) -> str:
 
 
 def _text(words: str) -> str:
-    return html.escape(harmless(" ".join(words.split())))
+    return html.escape(one_line(words))

@@ -12,9 +12,9 @@ from typing import Any
 from ..capture.explain import size
 from ..job import Submission
 from ..monitor import Row
-from ..status import FRESH_SECONDS, JobState, duration, progress_words, seen_words
+from ..status import FRESH_SECONDS, JobState, duration, moment, progress_words, seen_words
 from ..store import Bar, CapturedName, LocalModule, Progress
-from ..text import harmless
+from ..text import harmless, one_line
 
 LARGE = 100_000_000
 """Captured values from this many bytes on stand out."""
@@ -39,7 +39,7 @@ def table(of: Iterable[Row]) -> str:
         )
     if len(lines) == 1:
         return "no jobs"
-    lines = [tuple(harmless(" ".join(cell.split())) for cell in line) for line in lines]  # type: ignore[misc]
+    lines = [tuple(map(one_line, line)) for line in lines]  # type: ignore[misc]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
     return "\n".join(line.rstrip() for line in padded)
@@ -93,18 +93,16 @@ def shipped(names: Sequence[CapturedName], total: int) -> str:
 def _shipped_name(each: CapturedName) -> str:
     if each.type in ("function", "class", "module") or not each.size:
         return f"{each.name} ({each.type})"
-    words = " ".join(filter(None, (each.type, each.detail)))
     mark = "⚠ " if each.size >= LARGE else ""
-    return f"{mark}{each.name} ({words}, {size(each.size)})"
+    return f"{mark}{each.name} ({each.kind}, {size(each.size)})"
 
 
 def names_table(names: Sequence[CapturedName]) -> str:
     """Return a list of captured names with type, size and who asked for each."""
     lines = [("name", "type", "size", "used by")]
     for each in sorted(names, key=lambda each: (-each.size, each.name)):
-        words = " ".join(filter(None, (each.type, each.detail)))
         mark = " ⚠" if each.size >= LARGE else ""
-        lines.append((each.name, words, f"{size(each.size)}{mark}" if each.size else "", each.asked_by))
+        lines.append((each.name, each.kind, f"{size(each.size)}{mark}" if each.size else "", each.asked_by))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
     return harmless("\n".join(line.rstrip() for line in padded))
@@ -124,6 +122,8 @@ def facts(info: dict[str, Any]) -> str:
     for key, value in info.items():
         if value in (None, "", [], {}, False) or key in ("names", "modules"):
             continue
+        if key == "usage" and (info["state"] != JobState.RUNNING.value or not value["cpu"] or not value["memory"]):
+            continue  # what an ended job took last says nothing
         lines.append(f"{key.replace('_', ' '):<12} {_fact(key, value)}")
     text = "\n".join(lines)
     if info.get("names"):
@@ -139,7 +139,7 @@ def _fact(key: str, value: Any) -> str:
     if key == "progress":
         return progress_words(Progress(value["time"], tuple(Bar(**bar) for bar in value["bars"])), time.time())
     if key in _TIMES:
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(value))
+        return moment(value)
     if key in ("elapsed", "cpu_seconds"):
         return f"{value:.1f} s"
     if key in ("peak_memory", "memory"):

@@ -20,7 +20,7 @@ from ..errors import UsageError
 from ..monitor import ENDED, Poller, Row
 from ..replay import coloured
 from ..status import duration
-from ..text import harmless
+from ..text import one_line
 from .table import elapsed, remarks
 
 WATCH_SECONDS = 1.0
@@ -110,7 +110,7 @@ def _table(rows: Sequence[Row], width: int) -> Table:
 
 
 def _text(words: str, style: str = "") -> Text:
-    return Text(harmless(" ".join(words.split())), style=style)
+    return Text(one_line(words), style=style)
 
 
 def _progress(row: Row) -> RenderableType:

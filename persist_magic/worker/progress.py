@@ -88,7 +88,8 @@ _boards: dict[str, Board] = {}
 
 def board_of(run: RunDirectory) -> Board:
     """Return this process's bars of a run."""
-    return _boards.setdefault(run.progress_path, Board(run))
+    board = _boards.get(run.progress_path)
+    return board if board is not None else _boards.setdefault(run.progress_path, Board(run))
 
 
 def number(value: Any) -> float | None:

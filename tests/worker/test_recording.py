@@ -63,7 +63,7 @@ OTHERS = {
     "os.system": "import os; os.system('echo other')",
     "subprocess": "import subprocess; _ = subprocess.run('echo other', shell=True)",
     "posix_spawn": "import os; os.waitpid(os.posix_spawn('/bin/echo', ['echo', 'other'], os.environ), 0)",
-    "a fork": "import os\npid = os.fork()\nif not pid:\n    print('other'); os._exit(0) if not print(end='', flush=True) else 0\nos.waitpid(pid, 0)",
+    "a fork": "import os\npid = os.fork()\nif not pid:\n    print('other'); os._exit(0)\nos.waitpid(pid, 0)",
     "exec": "import os\npid = os.fork()\nif not pid: os.execv('/bin/echo', ['echo', 'other'])\nos.waitpid(pid, 0)",
     "a descriptor": "import sys, os; sys.stdout.flush(); os.write(1, b'other\\n')",
 }
