@@ -12,7 +12,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import NoReturn
 
 from . import monitor, replay
@@ -81,11 +81,12 @@ def _status(words: argparse.Namespace) -> int:
         from .views import terminal  # rich is imported where a person looks
 
         _found(words.names)
-        terminal.watch(monitor.Poller(words.names))
+        terminal.watch(monitor.Poller(words.names or None))
         return 0
     shown = monitor.rows(_found(words.names) if words.names else jobs())
     if words.json:
-        print(json.dumps([asdict(row) for row in shown], indent=1))
+        now = time.time()
+        print(json.dumps([row.for_programs(now) for row in shown], indent=1))
     elif not words.plain and in_notebook():
         from .views import page
 

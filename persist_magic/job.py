@@ -467,10 +467,20 @@ def jobs(root: str | os.PathLike[str] | None = None) -> list[Job]:
     return [Job(name, place.path) for name in place.names()]
 
 
-def statuses(of: Sequence[Job]) -> list[Status | PersistError]:
+def asked_names(root: str) -> list[str]:
+    """Return the jobs of a root whose ``%%persist`` cells this session has run: those that `Job.staleness` speaks of."""
+    return [os.path.basename(path) for path in list(_asked) if os.path.dirname(path) == root]
+
+
+def statuses(of: Sequence[Job], seconds: float | None = None) -> list[Status | PersistError]:
     """Return the states of many jobs; each backend is asked once.
 
     A job directory that cannot be read gives its error in its place and does not disturb the others.
+
+    Parameters
+    ----------
+    seconds : float, optional
+        How long to wait for a scheduler; what it has not said by then is told by a later call. None is as long as it takes.
     """
     found: list[Status | PersistError | None] = [None] * len(of)
     asked: dict[str, list[tuple[int, Query]]] = {}
@@ -486,7 +496,7 @@ def statuses(of: Sequence[Job]) -> list[Status | PersistError]:
             found[index] = error
     for backend, queries in asked.items():
         try:
-            words = get_backend(backend).poll([query for _, query in queries])
+            words = get_backend(backend).poll([query for _, query in queries], seconds)
         except PersistError as error:
             words = [Observation(Word.UNKNOWN, str(error))] * len(queries)
         for (index, _), word in zip(queries, words, strict=True):

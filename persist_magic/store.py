@@ -20,7 +20,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from .errors import Damaged, InvalidName, JobExists, PersistError, StoreError, UnsafePath, VersionSkew
 from .processes import ProcessId
@@ -124,13 +124,23 @@ _TYPES: dict[str, Any] = {
 def _build(cls: type[D], values: dict[str, Any]) -> D:
     """A dataclass from parsed JSON, its fields' types checked."""
     arguments = {}
-    for each in dataclasses.fields(cls):  # type: ignore[arg-type]
-        if each.name not in values:
-            if each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
-                raise ValueError(f"{each.name} is missing")
-            continue
-        arguments[each.name] = _value(str(each.type), values[each.name], each.name)
+    fields: list[tuple[str, str, bool]] = _fields(cls)  # type: ignore[arg-type]  # a class is hashable
+    for name, annotation, required in fields:
+        if name in values:
+            arguments[name] = _value(annotation, values[name], name)
+        elif required:
+            raise ValueError(f"{name} is missing")
     return cls(**arguments)
+
+
+@functools.cache
+def _fields(cls: Any) -> list[tuple[str, str, bool]]:
+    """The fields of a record: name, annotation, and whether it has no default."""
+    missing = dataclasses.MISSING
+    return [
+        (each.name, str(each.type), each.default is missing and each.default_factory is missing)
+        for each in dataclasses.fields(cls)
+    ]
 
 
 def _value(annotation: str, value: Any, name: str) -> Any:
@@ -1018,8 +1028,14 @@ class Root:
             advice = error.advice if "chmod" in error.advice else "choose another with %config PersistMagics.root"
             raise UnsafePath(self.path, error.why, advice) from None
 
-    def names(self) -> list[str]:
-        """Return the names of all job directories, sorted; what has no job.json is not ours and left out."""
+    def names(self, known: Container[str] = ()) -> list[str]:
+        """Return the names of all job directories, sorted; what has no job.json is not ours and left out.
+
+        Parameters
+        ----------
+        known : container of str
+            Names of which that need not be asked again.
+        """
         self.check()
         try:
             with os.scandir(self.path) as entries:
@@ -1030,7 +1046,7 @@ class Root:
             raise StoreError("read", self.path, error.strerror or str(error)) from None
         if any(name.startswith((_NEW, _ASIDE, _DOOMED)) for name in every):
             self.tidy()
-        return sorted(name for name in every if _NAME.fullmatch(name) and self.directory(name).exists())
+        return sorted(name for name in every if name in known or (_NAME.fullmatch(name) and self.directory(name).exists()))
 
     def directory(self, name: str) -> JobDirectory:
         """Return the job directory of that name, which need not exist."""

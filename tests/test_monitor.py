@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from persist_magic import monitor
-from persist_magic.errors import NoSuchJob
-from persist_magic.monitor import Poller
+from persist_magic.monitor import Poller, Row
 
 from .conftest import Session, wait_until
 
@@ -35,8 +35,14 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
     return take
 
 
+def looked(poller: Poller) -> list[Row]:
+    """The rows after one more look."""
+    poller.poll()
+    return poller.table()
+
+
 def states(poller: Poller) -> dict[str, str]:
-    return {row.name: row.state for row in poller.poll()}
+    return {row.name: row.state for row in looked(poller)}
 
 
 def test_ended_jobs_are_read_once(session: Session, marker: Path, opened: Callable[[], list[str]]) -> None:
@@ -58,21 +64,42 @@ def test_ended_jobs_are_read_once(session: Session, marker: Path, opened: Callab
     assert [path for path in opened() if "/live/" in path] == []
 
 
-def test_what_becomes_of_ended_jobs_is_seen_at_the_next_scan(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_becomes_of_ended_jobs_is_seen(session: Session) -> None:
     for name in ("again", "gone", "stays"):
         session.persist(name, "1").wait(60)
     poller = Poller()
-    poller.poll()
+    version = (looked(poller), poller.since(0))[1].version
     session.job("gone").cleanup()
     session.job("again").rerun().wait(60)
     session.persist("new", "1").wait(60)
-    assert [row.run for row in poller.poll()] == [1, 1, 1]  # not looked at yet
-    monkeypatch.setattr(monitor, "RESCAN_SECONDS", 0.0)
+    assert {row.name: row.run for row in looked(poller)} == {"again": 2, "stays": 1, "new": 1}
+    news = poller.since(version)
+    assert ({row.name for row in news.rows}, news.gone) == ({"again", "new"}, ["gone"])
+    looked(poller)
+    assert poller.since(news.version) == replace(news, rows=[], gone=[])
+
+
+def test_of_many_ended_jobs_some_are_looked_at_in_each_poll(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitor, "_ENDED_A_LOOK", 1)
+    for name in ("one", "two", "three"):
+        session.persist(name, "1").wait(60)
     poller = Poller()
     poller.poll()
-    session.job("stays").cleanup()
-    session.job("again").rerun().wait(60)
-    assert {row.name: row.run for row in poller.poll()} == {"again": 3, "new": 1}
+    session.job("two").rerun().wait(60)
+    runs = [next(row.run for row in looked(poller) if row.name == "two") for _ in range(3)]
+    assert (runs[-1], sorted(runs)) == (2, runs)
+
+
+def test_jobs_are_read_as_far_as_there_is_time_the_newest_first(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitor, "_BATCH", 1)
+    for name in ("b", "c", "a"):
+        session.persist(name, "1").wait(60)
+    poller = Poller()
+    found = []
+    while poller.poll(seconds=0) or not found or poller.unread:
+        found.append(list(poller.rows))
+    assert found == [["a"], ["a", "c"]]
+    assert list(poller.rows) == ["a", "c", "b"]
 
 
 def test_a_job_that_ended_and_runs_again_is_not_taken_for_ended(session: Session, marker: Path) -> None:
@@ -95,8 +122,7 @@ def test_chosen_names_only_and_one_that_is_not_there(session: Session) -> None:
     for name in ("one", "two"):
         session.persist(name, "1").wait(60)
     assert states(Poller(["two"])) == {"two": "done"}
-    with pytest.raises(NoSuchJob):
-        Poller(["three"]).poll()
+    assert states(Poller(["three"])) == {}
 
 
 def test_a_damaged_job_disturbs_no_other_and_is_looked_at_again(session: Session) -> None:
@@ -113,7 +139,7 @@ def test_a_damaged_job_disturbs_no_other_and_is_looked_at_again(session: Session
 
 def test_what_was_printed_last_is_a_rows_last_line(session: Session) -> None:
     session.persist("bad", "import sys\nprint('first')\nsys.stdout.write('1 of 2\\r2 of 2\\n\\n')\n1 / 0").wait(60)
-    (row,) = Poller().poll()
+    (row,) = looked(Poller())
     assert row.last_line == "2 of 2"
 
 
@@ -125,14 +151,16 @@ def test_of_a_job_that_runs_nothing_is_read_until_it_writes(
     wait_until(lambda: job.directory.run(1).started() and job.directory.run(1).started().child, "the start")
     poller = Poller()
     wait_until(lambda: (opened(), poller.poll(), opened())[2] == [], "a look that reads nothing")
-    before = poller.poll()[0]
-    later = wait_until(lambda: (row := poller.poll()[0]).elapsed > before.elapsed + 0.05 and row, "time to pass")
+    before = looked(poller)[0]
+    wait_until(lambda: before.elapsed(time.time()) > 0.05, "time to pass")
+    later = looked(poller)[0]
     assert (later.state, later.last_line) == ("running", "")
+    assert (later.started, later.ended) == (before.started, None)
     assert opened() == []
     marker.touch()
-    wait_until(lambda: poller.poll()[0].last_line == "seen", "what it printed")
+    wait_until(lambda: looked(poller)[0].last_line == "seen", "what it printed")
     os.kill(job.directory.run(1).started().supervisor.pid, 9)
     os.kill(job.directory.run(1).started().child.pid, 9)
     beat = job.directory.run(1).heartbeat_path
     os.utime(beat, (os.stat(beat).st_mtime - 10,) * 2)  # as it is some seconds later
-    wait_until(lambda: poller.poll()[0].state == "failed", "its end, which nobody wrote")
+    wait_until(lambda: looked(poller)[0].state == "failed", "its end, which nobody wrote")

@@ -17,6 +17,7 @@ import pytest
 from rich.console import Console
 
 from persist_magic.monitor import Row
+from persist_magic.store import Bar, Progress, Usage
 from persist_magic.views import terminal
 from persist_magic.views.page import table as page_table
 from persist_magic.views.table import facts
@@ -34,7 +35,7 @@ def row(name: str, state: str = "done", **more: Any) -> Row:
         "backend": "local",
         "id": "pid 7",
     }
-    facts |= {"run": 1, "submitted": now - 90, "elapsed": 30.0, **more}
+    facts |= {"run": 1, "submitted": now - 95, "started": now - 90, "ended": now - 60, **more}
     return Row(name, state, **facts)
 
 
@@ -48,13 +49,10 @@ def drawn(rows: list[Row], width: int = 140, height: int = 25) -> list[str]:
 RUNNING: dict[str, Any] = {
     "seen": time.time() + 1e6,  # just now, whenever it is drawn
     "source": "heartbeat",
-    "progress": {
-        "time": 0.0,
-        "bars": [{"text": "epochs", "done": 1, "total": 2, "unit": "it", "elapsed": 1.0, "rate": None}],
-    },
-    "usage": {"time": 0.0, "every": 5.0, "cpu": [0.0, 50.0, 100.0, 400.0], "memory": [1e6, 2e9]},
+    "ended": None,
+    "progress": Progress(time.time() + 1e6, (Bar("epochs", 1, 2, "it", 0.0),)),
+    "usage": Usage(0.0, 5.0, (0.0, 50.0, 100.0, 400.0), (1e6, 2e9)),
     "last_line": "epoch 7",
-    "remarks": ["epochs 50 %, 1/2"],
 }
 
 
@@ -98,12 +96,8 @@ def test_no_text_steers_the_terminal(field: str) -> None:
 
 
 def test_a_job_without_samples_or_total_has_no_bar() -> None:
-    bars = [{"text": "", "done": 5, "total": None, "unit": "it", "elapsed": 1.0, "rate": None}]
-    more = {
-        **RUNNING,
-        "usage": {"time": 0.0, "every": 5.0, "cpu": [], "memory": []},
-        "progress": {"time": 0.0, "bars": bars},
-    }
+    progress = Progress(0.0, (Bar("", 5, None, "it", 1.0),))
+    more = {**RUNNING, "usage": Usage(0.0, 5.0, (), ()), "progress": progress}
     assert "━" not in "".join(drawn([row("a", "running", **more)]))
 
 

@@ -146,8 +146,14 @@ class Backend(Protocol):
         """
         ...
 
-    def poll(self, queries: Sequence[Query]) -> list[Observation]:
-        """Say of each run whether it waits, lives, is gone or cannot be told; one call for all."""
+    def poll(self, queries: Sequence[Query], seconds: float | None = None) -> list[Observation]:
+        """Say of each run whether it waits, lives, is gone or cannot be told; one call for all.
+
+        Parameters
+        ----------
+        seconds : float, optional
+            How long to wait for an answer; if it has not come by then, what was known before is told.
+        """
         ...
 
     def cancel(self, query: Query, force: bool) -> None:

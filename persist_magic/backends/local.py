@@ -67,7 +67,7 @@ class LocalBackend(Configurable):
     ) -> Launch:
         return _LocalLaunch(directory, settings)
 
-    def poll(self, queries: Sequence[Query]) -> list[Observation]:
+    def poll(self, queries: Sequence[Query], seconds: float | None = None) -> list[Observation]:
         return [observe(query) for query in queries]
 
     def cancel(self, query: Query, force: bool) -> None:

@@ -237,7 +237,7 @@ class SlurmBackend(Configurable):
         submitted = query.run.submitted()
         return "", str(submitted.settings.get("clusters", "")) if submitted is not None else ""
 
-    def poll(self, queries: Sequence[Query]) -> list[Observation]:
+    def poll(self, queries: Sequence[Query], seconds: float | None = None) -> list[Observation]:
         found: list[Observation | None] = [None] * len(queries)
         waiting: dict[str, list[tuple[int, str]]] = {}
         for index, query in enumerate(queries):
@@ -253,7 +253,7 @@ class SlurmBackend(Configurable):
             known = watch.asked if watch.asked is not None and not watch.silence else math.inf
             if any(_last_sign(queries[index]) > known for index, _ in asked):
                 watch.expect_change()  # a run has ended, or fallen silent, since Slurm was asked
-            watch.refresh([id for _, id in asked if id])
+            watch.refresh([id for _, id in asked if id], seconds=seconds)
             for index, id in asked:
                 found[index] = self._observe(queries[index], id, cluster, watch)
         return [each for each in found if each is not None]

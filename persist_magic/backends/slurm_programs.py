@@ -169,6 +169,7 @@ class Watch:
         self._last = self._next = 0.0
         self._quiet_since = 0.0
         self._name: str | None = None
+        self._question: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def row(self, id: str) -> Row | None:
@@ -187,29 +188,49 @@ class Watch:
         """Return when squeue last had the job in its answer, seconds since the epoch; 0 if it never had."""
         return self._last_listed.get(id, 0.0)
 
-    def refresh(self, ids: Collection[str], *, at_once: bool = False) -> None:
-        """Ask again if that is polite by now.
+    def refresh(self, ids: Collection[str], *, at_once: bool = False, seconds: float | None = None) -> None:
+        """Ask again if that is polite by now, in a thread of the question's own.
 
         Parameters
         ----------
         ids : collection of str
             The jobs that somebody wants to know of: sacct is asked for those that squeue has forgotten.
         at_once : bool
-            Ask whatever the time.
+            Ask whatever the time, and not before now.
+        seconds : float, optional
+            How long to wait for the answer; None is until it is there, or given up.
         """
+        if at_once:
+            self._await_question(None)
         with self._lock:
-            now = time.monotonic()
-            if not at_once and now < self._next:
-                return
-            before = {id: row.state for id in ids if (row := self.row(id)) is not None}
+            if self._question is None and (at_once or time.monotonic() >= self._next):
+                self._question = threading.Thread(
+                    target=self._put_question, args=(list(ids),), name=f"persist_magic {' '.join(['squeue', *self._where])}"
+                )
+                self._question.daemon = True
+                self._question.start()
+        self._await_question(seconds)
+
+    def _await_question(self, seconds: float | None) -> None:
+        question = self._question
+        if question is not None:
+            question.join(seconds)
+
+    def _put_question(self, ids: Collection[str]) -> None:
+        now, questions = time.monotonic(), 1
+        before = {id: row.state for id in ids if (row := self.row(id)) is not None}
+        try:
             questions = self._ask(ids)
+        finally:
             after = {id: row.state for id in ids if (row := self.row(id)) is not None}
-            if before != after or not self._quiet_since:
-                self._quiet_since = now
-            # the longer nothing happens, the less often
-            pause = min(PATIENT_SECONDS, max(POLITE_SECONDS * questions, 0.05 * (now - self._quiet_since)))
-            self._last = time.monotonic()
-            self._next = self._last + pause
+            with self._lock:
+                if before != after or not self._quiet_since:
+                    self._quiet_since = now
+                # the longer nothing happens, the less often
+                pause = min(PATIENT_SECONDS, max(POLITE_SECONDS * questions, 0.05 * (now - self._quiet_since)))
+                self._last = time.monotonic()
+                self._next = self._last + pause
+                self._question = None
 
     def expect_change(self) -> None:
         """Let the next question come soon: this process has just asked for a change."""

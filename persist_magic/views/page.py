@@ -52,7 +52,7 @@ def _line(row: Row, now: float) -> str:
         f'<td style="{_CELL}">{bar}</td>',
         _cell(f"{cpu[-1]:.0f} %" if cpu else ""),
         _cell(size(int(memory[-1])) if memory else ""),
-        _cell(elapsed(row.elapsed) if row.elapsed is not None else ""),
+        _cell(elapsed(row.elapsed(now))),
         f'<td style="{_CELL};white-space:normal">{_text(remarks(row, now))}</td>',
     )
     return f"<tr>{''.join(cells)}</tr>"

@@ -32,7 +32,7 @@ def table(of: Iterable[Row]) -> str:
                 row.state_words,
                 row.backend,
                 row.id,
-                elapsed(row.elapsed) if row.elapsed is not None else "",
+                elapsed(row.elapsed(now)),
                 f"{duration(now - row.submitted)} ago" if row.submitted is not None else "",
                 remarks(row, now),
             )
@@ -56,11 +56,13 @@ def remarks(row: Row, now: float, with_fresh: bool = True) -> str:
     seen = ""
     if row.seen is not None and (with_fresh or now - row.seen >= FRESH_SECONDS):
         seen = seen_words(JobState(row.state), row.reason, now - row.seen)
-    return "; ".join(filter(None, (seen, row.reason, row.note, *row.remarks)))
+    return "; ".join(filter(None, (seen, row.reason, row.note, *row.remarks(now))))
 
 
-def elapsed(seconds: float) -> str:
-    """Return how long a run has taken, in words."""
+def elapsed(seconds: float | None) -> str:
+    """Return how long a run has taken, in words; "" if it has not started."""
+    if seconds is None:
+        return ""
     return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
 
 

@@ -60,7 +60,8 @@ def watch(poller: Poller) -> None:
     try:
         with Live(console=console, auto_refresh=False) as live:
             while True:
-                live.update(_fitting(poller.poll(), console), refresh=True)
+                poller.poll()
+                live.update(_fitting(poller.table(), console), refresh=True)
                 time.sleep(WATCH_SECONDS)
     except KeyboardInterrupt:
         console.print("stopped watching; the jobs go on")
@@ -96,7 +97,7 @@ def _table(rows: Sequence[Row], width: int) -> Table:
         ("progress", [_progress(row) for row in rows]),
         ("cpu", [_cpu(row, _SPARKS if width >= _WIDE else 0) for row in rows]),
         ("memory", [_memory(row) for row in rows]),
-        ("elapsed", [_text(elapsed(row.elapsed) if row.elapsed is not None else "") for row in rows]),
+        ("elapsed", [_text(elapsed(row.elapsed(now))) for row in rows]),
         ("submitted", [_submitted(row, now) if width >= _WIDE else Text("") for row in rows]),
         ("remarks", [_text(_words(row, now)) for row in rows]),
     ]

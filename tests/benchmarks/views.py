@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from persist_magic import monitor
 from persist_magic.capture.cell import Source
 from persist_magic.job import load, set_session_root, submit
 from persist_magic.monitor import Poller
@@ -57,7 +56,8 @@ def cpu(action: Callable[[], object]) -> float:
 
 def running(poller: Poller) -> list[str]:
     """The jobs that live."""
-    return [row.name for row in poller.poll() if row.state == "running"]
+    poller.poll()
+    return [row.name for row in poller.table() if row.state == "running"]
 
 
 def lines(runs: int) -> Iterator[str]:
@@ -68,9 +68,8 @@ def lines(runs: int) -> Iterator[str]:
         make_jobs(os.path.join(root, "jobs"))
         poller = Poller()
         first = timed(poller.poll) * 1e3
-        assert len(poller.poll()) == JOBS
+        assert len(poller.rows) == JOBS
         yield Absolute(f"first look at {JOBS} jobs, each read once", [first], 5000).line()
-        monitor.RESCAN_SECONDS = 1e9
         live = [job.directory.run(1).heartbeat_path for job in map(load, running(poller))]
         every = []
         for _ in range(runs + 2):
