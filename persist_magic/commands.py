@@ -11,13 +11,13 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NoReturn
 
 from . import monitor, replay
 from .capture.environment import in_notebook
-from .errors import NotPickled, NotRestored, PersistError, UsageError
+from .errors import PersistError, UsageError
 from .job import Job, ended_jobs, jobs, load
 from .logs import log_size, read_log, read_part
 from .outputs import STREAM_LIMIT
@@ -83,15 +83,16 @@ def _status(words: argparse.Namespace) -> int:
         _found(words.names)
         terminal.watch(monitor.Poller(words.names or None))
         return 0
+    if in_notebook() and not words.plain and not words.json:
+        from .views import dashboard  # so are widgets
+
+        _found(words.names)
+        replay.show([{"output_type": "display_data", "data": dashboard.bundle(words.names or None), "metadata": {}}])
+        return 0
     shown = monitor.rows(_found(words.names) if words.names else jobs())
     if words.json:
         now = time.time()
         print(json.dumps([row.for_programs(now) for row in shown], indent=1))
-    elif not words.plain and in_notebook():
-        from .views import page
-
-        data = {"text/plain": table.table(shown), "text/html": page.table(shown)}
-        replay.show([{"output_type": "display_data", "data": data, "metadata": {}}])
     elif not words.plain and sys.stdout.isatty():
         from .views import terminal
 
@@ -321,31 +322,6 @@ def run(verb: str, words: list[str], program: str) -> int:
     parsed = verb_parser(verb, program).parse_args(words)
     parsed.options = options
     return VERBS[verb].run(parsed)
-
-
-def fetch(
-    job: Job, names: Sequence[str], take_all: bool, timeout: float | None, taken: Callable[[list[str]], None]
-) -> dict[str, object]:
-    """Wait, and return the variables asked for.
-
-    Parameters
-    ----------
-    taken : callable
-        Called with the names before anything is read; raises if they may not be bound.
-    """
-    job.wait(timeout)
-    kept = job.variables.describe()
-    chosen = [name for name in kept if kept[name].payload is not None] if take_all else list(names)
-    taken(chosen)
-    values = {}
-    for name in kept if take_all else chosen:
-        try:
-            values[name] = job.variables[name]
-        except (NotPickled, NotRestored) as error:
-            if not take_all:
-                raise
-            print(harmless(f"left out: {error}"))
-    return values
 
 
 def report(error: PersistError) -> None:

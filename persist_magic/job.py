@@ -13,6 +13,7 @@ import difflib
 import os
 import sys
 import time
+import types
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,9 +29,11 @@ from .errors import (
     JobFailed,
     JobLives,
     JobTimeout,
+    NameTaken,
     NoSuchJob,
     NoSuchVariable,
     NotPickled,
+    NotRestored,
     NotSubmitted,
     PersistError,
     PredecessorFailed,
@@ -658,8 +661,13 @@ class Job:
         """Return whether the job has ended, well or badly."""
         return self.status().state.ended
 
-    def info(self) -> dict[str, Any]:
+    def info(self, compared: bool = True) -> dict[str, Any]:
         """Return all that is known of the job.
+
+        Parameters
+        ----------
+        compared : bool
+            Whether to tell what has changed since, which may capture the session's data anew.
 
         Returns
         -------
@@ -712,7 +720,7 @@ class Job:
             "ranks": spec.ranks,
             "usage": asdict(usage) if (usage := run.usage()) is not None else None,
             "progress": asdict(told_progress) if (told_progress := run.progress()) is not None else None,
-            "staleness": list(self.staleness()),
+            "staleness": list(self.staleness()) if compared else [],
             "native": get_backend(spec.backend).info(self._query(evidence)) if live else {},
         }
 
@@ -835,6 +843,48 @@ class Job:
         from .restore import load_value
 
         return load_value(self.directory, self._run().values_path, kept.payload, name)
+
+    def bring(
+        self, namespace: Mapping[str, Any], names: Sequence[str] | None = None, overwrite: bool = False
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Return variables of the job that are to come into a session.
+
+        Parameters
+        ----------
+        namespace : mapping
+            The session's names, which are not to be overwritten; modules are.
+        names : sequence of str, optional
+            The variables; if not given, all that can be read.
+        overwrite : bool
+            Whether they are to be overwritten.
+
+        Returns
+        -------
+        values : dict
+        left_out : list of str
+            Why others could not be read.
+
+        Raises
+        ------
+        NameTaken
+            If the session has one of the names; nothing has been read then.
+        NoSuchVariable, NotPickled, NotRestored
+            If one that is named cannot be read.
+        """
+        kept = self.variables.describe()
+        chosen = [name for name in kept if kept[name].payload is not None] if names is None else list(names)
+        taken = tuple(name for name in chosen if name in namespace and not isinstance(namespace[name], types.ModuleType))
+        if taken and not overwrite:
+            raise NameTaken(self.name, taken)
+        values, left_out = {}, []
+        for name in kept if names is None else chosen:
+            try:
+                values[name] = self.variables[name]
+            except (NotPickled, NotRestored) as error:
+                if names is not None:
+                    raise
+                left_out.append(str(error))
+        return values, left_out
 
     # ---- logs
 

@@ -12,7 +12,6 @@ import inspect
 import os
 import shlex
 import time
-import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +22,8 @@ from traitlets.config import Configurable
 
 from . import commands, replay
 from .backends import BUILT_IN, get_backend
-from .errors import JobCancelled, JobFailed, NameTaken, NotPickled, PersistError, UsageError
+from .capture.environment import in_notebook
+from .errors import JobCancelled, JobFailed, NotPickled, PersistError, UsageError
 from .job import DEFAULT_ROOT, ROOT_VARIABLE, Job, jobs, load, preview, set_session_root, submit
 from .status import JobState
 from .text import harmless
@@ -324,13 +324,11 @@ class PersistMagics(Magics):
             replay.show(rest)
 
     def _bring(self, job: Job, words: Any) -> None:
-        def check(names: list[str]) -> None:
-            have = self._session.user_ns
-            taken = tuple(name for name in names if name in have and not isinstance(have[name], types.ModuleType))
-            if taken and not words.overwrite:
-                raise NameTaken(job.name, taken)
-
-        values = commands.fetch(job, words.variables, words.all, words.timeout, check)
+        job.wait(words.timeout)
+        names = None if words.all else words.variables
+        values, left_out = job.bring(self._session.user_ns, names, words.overwrite)
+        for why in left_out:
+            print(harmless(f"left out: {why}"))
         self._session.push(values)
         print(f"{', '.join(values) or 'nothing'} ← {job.name}")
 
@@ -385,8 +383,20 @@ def _complete(shell: Any, event: Any) -> list[str]:
         return []
 
 
+def _card(job: Job) -> dict[str, Any] | None:
+    """What a notebook shows of a job that is a cell's value."""
+    if not in_notebook():
+        return None
+    from .views import dashboard  # widgets are imported where there is a page for them
+
+    try:
+        return dashboard.job_bundle(job)
+    except PersistError:  # its repr tells
+        return None
+
+
 def register(ipython: Any) -> None:
-    """Install magics, settings and completion in a shell."""
+    """Install magics, settings, completion and the card of a job in a shell."""
     magics = PersistMagics(ipython)
     ipython.register_magics(magics)
     set_session_root(magics.root_path)
@@ -398,11 +408,13 @@ def register(ipython: Any) -> None:
     for magic in magics.magics["line"]:
         ipython.set_hook("complete_command", _complete, str_key=f"%{magic}")
     ipython.set_hook("complete_command", _complete, str_key="%%persist")
+    ipython.display_formatter.mimebundle_formatter.for_type(Job, _card)
 
 
 def unregister(ipython: Any) -> None:
     """Take the settings back; IPython offers no way to take magics back."""
     set_session_root(None)
+    ipython.display_formatter.mimebundle_formatter.pop(Job, None)
     ours = [get_backend(name) for name in BUILT_IN]
     ipython.configurables[:] = [
         each for each in ipython.configurables if not isinstance(each, PersistMagics) and each not in ours

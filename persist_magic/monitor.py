@@ -470,6 +470,16 @@ class Monitor:
                 self._views.append(view)
             self._run()
 
+    def detach(self, view: View) -> None:
+        """Let a view look no more."""
+        with self._lock:
+            if view in self._views:
+                self._views.remove(view)
+
+    def look_for(self, view: View) -> None:
+        """Poll, and let a view look, in this thread."""
+        self._show([view])
+
     def look_now(self, root: str = "", name: str = "") -> None:
         """Poll at once, and read a job again if one is named: something has been done to it."""
         if name:
@@ -553,8 +563,7 @@ class Monitor:
                     with _reported():
                         looked = view.look(poller, trouble)
                     if not looked:
-                        with self._lock:
-                            self._views.remove(view)
+                        self.detach(view)
         return unread
 
     def _poll(self, poller: Poller, root: str) -> str:

@@ -28,10 +28,12 @@ _COLOURS = {  # of JupyterLab's themes; the second for pages that have none
 _CELL = "text-align:left;padding:2px 10px 2px 0;white-space:nowrap"
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Return the table as HTML."""
+def table(rows: Sequence[Row], total: int) -> str:
+    """Return the table as HTML; `total` is how many jobs there are."""
     now = time.time()
-    count = f"{len(rows)} job{'' if len(rows) == 1 else 's'}" if rows else "no jobs"
+    count = f"{total} job{'' if total == 1 else 's'}" if total else "no jobs"
+    if len(rows) < total:
+        count = f"{len(rows)} of {count}"
     caption = f'<caption style="text-align:left;caption-side:bottom">{count}, as of {moment(now)}</caption>'
     head = "".join(f'<th scope="col" style="{_CELL}">{column}</th>' for column in _COLUMNS)
     body = "".join(_line(row, now) for row in rows)

@@ -99,12 +99,18 @@ def _shipped_name(each: CapturedName) -> str:
     return f"{mark}{each.name} ({each.kind}, {size(each.size)})"
 
 
-def names_table(names: Sequence[CapturedName]) -> str:
-    """Return a list of captured names with type, size and who asked for each."""
-    lines = [("name", "type", "size", "used by")]
+def names_lines(names: Sequence[CapturedName]) -> list[tuple[str, str, str, str]]:
+    """Return name, type, size and who asked for it, of each captured name, the largest first."""
+    lines = []
     for each in sorted(names, key=lambda each: (-each.size, each.name)):
         mark = " ⚠" if each.size >= LARGE else ""
         lines.append((each.name, each.kind, f"{size(each.size)}{mark}" if each.size else "", each.asked_by))
+    return lines
+
+
+def names_table(names: Sequence[CapturedName]) -> str:
+    """Return captured names as aligned text."""
+    lines = [("name", "type", "size", "used by"), *names_lines(names)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
     return harmless("\n".join(line.rstrip() for line in padded))
@@ -118,16 +124,21 @@ def modules_line(modules: Sequence[LocalModule]) -> str:
 _TIMES = ("submitted", "started", "ended", "seen")
 
 
-def facts(info: dict[str, Any]) -> str:
-    """Return what `Job.info` tells as lines for people."""
+def facts_lines(info: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return what `Job.info` tells, but for captured names and modules, each with its label, in words."""
     lines = []
     for key, value in info.items():
         if value in (None, "", [], {}, False) or key in ("names", "modules"):
             continue
         if key == "usage" and (info["state"] != JobState.RUNNING.value or not value["cpu"] or not value["memory"]):
             continue  # what an ended job took last says nothing
-        lines.append(f"{key.replace('_', ' '):<12} {_fact(key, value)}")
-    text = "\n".join(lines)
+        lines.append((key.replace("_", " "), _fact(key, value)))
+    return lines
+
+
+def facts(info: dict[str, Any]) -> str:
+    """Return what `Job.info` tells as lines for people."""
+    text = "\n".join(f"{label:<12} {words}" for label, words in facts_lines(info))
     if info.get("names"):
         text += "\n\ncaptured\n" + names_table([CapturedName(**each) for each in info["names"]])
     if info.get("modules"):

@@ -1,0 +1,1076 @@
+// The live dashboard and the card of a job, on the page. One ES module, no imports, nothing fetched.
+//
+// Owns how rows, logs and details look, and the page's side of the conversation with dashboard.py: it says hello, from time to
+// time that it is still there, which logs it shows, and what was clicked. Every text of a job becomes a text node.
+
+const SAMPLES = 60; // as many as a supervisor keeps
+const ROW_HEIGHT = 30; // pixels, as in dashboard.css
+const SPARE_ROWS = 8; // drawn above and below those that are seen
+const ALIVE_SECONDS = 30;
+const BUSY_SECONDS = 0.6; // a kernel that has not answered by then is busy
+const PULL_SECONDS = 2; // in Colab, where nothing comes unasked
+
+const STATES = ["running", "queued", "done", "failed", "cancelled", "damaged", "empty"];
+const LIVE = new Set(["running", "queued"]);
+
+// ---------------------------------------------------------------- elements and words
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null) continue;
+    if (name in made && !name.startsWith("aria")) made[name] = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+function button(text, attributes = {}) {
+  return element("button", { type: "button", textContent: text, ...attributes });
+}
+
+/** Set a text only if it is another one: what has not changed is not drawn again. */
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** A span of time, as the other views write it: "4 s", "12 min", "3 h 20 min", "2 d 4 h". */
+function duration(seconds) {
+  seconds = Math.max(0, seconds);
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 90) return `${minutes} min`;
+  const hours = Math.floor(minutes / 60);
+  if (hours < 24) return minutes % 60 ? `${hours} h ${minutes % 60} min` : `${hours} h`;
+  return hours % 24 ? `${Math.floor(hours / 24)} d ${hours % 24} h` : `${Math.floor(hours / 24)} d`;
+}
+
+function bytes(amount) {
+  for (const unit of ["B", "kB", "MB", "GB", "TB"]) {
+    if (amount < 1000 || unit === "TB") return `${unit === "B" ? amount : amount.toFixed(amount < 100 ? 1 : 0)} ${unit}`;
+    amount /= 1000;
+  }
+}
+
+function clock(seconds) {
+  return new Date(seconds * 1000).toLocaleTimeString([], { hour12: false });
+}
+
+// ---------------------------------------------------------------- what the page knows
+
+/** The jobs of one widget, for all its views: rows, logs, the connection, and what is asked for. */
+class Jobs {
+  constructor(model) {
+    this.model = model;
+    this.page = crypto.randomUUID?.() ?? String(Math.random());
+    this.fields = model.get("fields");
+    this.rows = new Map();
+    this.logs = new Map(); // "name\nerr" → { lines, before }
+    this.opened = new Map(); // the same → by how many views
+    this.pending = new Map();
+    this.views = new Set();
+    this.number = 0;
+    this.unread = 0;
+    this.trouble = "";
+    this.total = 0;
+    this.offset = 0; // of the kernel's clock, seconds
+    this.connection = "waiting";
+    this.heard = 0;
+    this.limit = Infinity;
+    this.pulls = Boolean(globalThis.google?.colab);
+    this.stoppers = [];
+  }
+
+  start() {
+    const { model } = this;
+    const take = (message, buffers) => this.take(message, buffers);
+    const snapshot = () => this.takeSnapshot();
+    const lost = () => this.connection === "live" && this.lose();
+    const shown = () => document.visibilityState === "visible" && this.check();
+    model.on("msg:custom", take);
+    model.on("change:snapshot", snapshot);
+    model.on("comm_live_update", lost);
+    document.addEventListener("visibilitychange", shown);
+    const timers = [
+      setInterval(() => this.check(), 1000),
+      setInterval(() => this.views.size && this.say("alive"), 1000 * (this.pulls ? PULL_SECONDS : ALIVE_SECONDS)),
+    ];
+    this.stoppers.push(() => {
+      timers.forEach(clearInterval);
+      model.off("msg:custom", take);
+      model.off("change:snapshot", snapshot);
+      model.off("comm_live_update", lost);
+      document.removeEventListener("visibilitychange", shown);
+    });
+    this.takeSnapshot();
+  }
+
+  stop() {
+    this.stoppers.splice(0).forEach((stop) => stop());
+  }
+
+  // ---- views
+
+  enter(view) {
+    this.views.add(view);
+    if (this.views.size === 1 || this.connection !== "live") {
+      this.say("hello");
+      if (this.connection !== "live") setTimeout(() => this.tell("connection"), 1000 * BUSY_SECONDS);
+    }
+  }
+
+  leave(view) {
+    this.views.delete(view);
+    if (!this.views.size) this.say("bye");
+  }
+
+  tell(what, detail) {
+    for (const view of this.views) view(what, detail);
+  }
+
+  // ---- the kernel's words
+
+  say(what, more = {}) {
+    const logs = [...this.opened.keys()].map((key) => [key.split("\n")[0], key.endsWith("\n1")]);
+    this.asked ??= performance.now();
+    try {
+      this.model.send({ do: what, page: this.page, logs, pull: this.pulls, ...more });
+    } catch {
+      this.lose(); // the connection has been closed
+    }
+  }
+
+  take(message, buffers) {
+    const data = buffers?.length ? JSON.parse(new TextDecoder().decode(buffers[0])) : undefined;
+    this.heard = performance.now();
+    this.limit = 1000 * (2 * message.next + 2);
+    this.asked = undefined;
+    if (this.connection !== "live") {
+      this.connection = "live";
+      this.tell("connection");
+    }
+    if (message.do === "rows") this.takeRows(message, data);
+    else if (message.do === "log") this.takeLog(message);
+    else if (message.do === "taken") this.takeTaken(message);
+    else if (message.do === "answer") this.takeAnswer(message, data);
+  }
+
+  takeRows(message, changes) {
+    if (!message.whole && message.number !== this.number + 1) {
+      if (message.number > this.number) this.say("resync"); // one was lost, or meant for a page that came before
+      return;
+    }
+    this.number = message.number;
+    this.unread = message.unread;
+    this.trouble = message.trouble;
+    this.offset = message.time - Date.now() / 1000;
+    if (message.whole) this.rows.clear();
+    for (const name of message.gone) this.rows.delete(name);
+    for (const change of changes) this.change(change);
+    this.total = this.rows.size + this.unread;
+    this.tell("rows", message.whole ? null : new Set([...message.gone, ...changes.map(([name]) => name)]));
+  }
+
+  /** Apply one row's change; see wire.change. */
+  change([name, whole, ...pairs]) {
+    const row = whole ? { name, cpu: [], memory: [] } : { ...this.rows.get(name) };
+    for (let at = 0; at < pairs.length; at += 2) {
+      const field = this.fields[Math.abs(pairs[at])];
+      row[field] = pairs[at] < 0 ? [...row[field], pairs[at + 1]].slice(-SAMPLES) : pairs[at + 1];
+    }
+    this.rows.set(name, row);
+  }
+
+  /** The rows that the notebook keeps, as long as no kernel has told of any. */
+  takeSnapshot() {
+    const snapshot = this.model.get("snapshot");
+    if (this.number || !snapshot.rows) return;
+    this.rows.clear();
+    for (const change of snapshot.rows) this.change(change);
+    this.total = snapshot.total;
+    this.asOf = snapshot.time;
+    this.tell("rows", null);
+  }
+
+  takeLog(message) {
+    const key = `${message.name}\n${Number(message.err)}`;
+    const before = this.logs.get(key)?.lines ?? [];
+    if (message.keep > before.length) return void this.say("resync");
+    this.logs.set(key, { lines: [...before.slice(0, message.keep), ...message.text.split("\n")], before: message.before });
+    this.tell("log", key);
+  }
+
+  takeTaken(message) {
+    const asked = this.pending.get(message.request);
+    if (!asked) return;
+    asked.taken = true;
+    clearTimeout(asked.timer);
+    this.tell("act", { ...asked, words: "" });
+  }
+
+  takeAnswer(message, data) {
+    const asked = this.pending.get(message.request);
+    if (!asked) return;
+    clearTimeout(asked.timer);
+    this.pending.delete(message.request);
+    this.tell("act", { ...asked, words: message.words, ok: message.ok, over: true });
+    asked.settle({ ...message, data });
+  }
+
+  // ---- the connection
+
+  /** Notice that nothing has been heard for too long. */
+  check() {
+    if (this.connection === "live" && performance.now() - this.heard > this.limit) this.lose();
+  }
+
+  lose() {
+    this.connection = "lost";
+    this.lostAt = this.now();
+    this.tell("connection");
+    for (const asked of this.pending.values()) clearTimeout(asked.timer);
+    for (const asked of this.pending.values()) asked.settle({ ok: false, words: "the kernel does not answer" });
+    this.pending.clear();
+    this.tell("rows", null);
+  }
+
+  /** The time at the kernel, seconds since the epoch; it stands still while the kernel does not answer. */
+  now() {
+    if (this.connection === "lost" && this.lostAt) return this.lostAt;
+    if (this.connection === "waiting" && this.asOf) return this.asOf;
+    const age = (performance.now() - this.heard) / 1000;
+    return Date.now() / 1000 + this.offset - (this.connection === "live" && age > this.limit / 1000 ? age : 0);
+  }
+
+  connectionWords() {
+    if (this.connection === "lost")
+      return `no word from the kernel since ${clock(this.now())}: it is dead, was restarted, or cannot be reached; shown is what was then`;
+    if (this.connection === "waiting" && performance.now() - (this.asked ?? performance.now()) > 900 * BUSY_SECONDS)
+      return `queued, the kernel is busy${this.asOf ? `; shown is what was at ${clock(this.asOf)}` : ""}`;
+    return "";
+  }
+
+  // ---- what is asked for
+
+  openLog(name, err) {
+    const key = `${name}\n${Number(err)}`;
+    this.opened.set(key, (this.opened.get(key) ?? 0) + 1);
+    if (this.opened.get(key) === 1) this.say("logs");
+    return () => {
+      const left = this.opened.get(key) - 1;
+      if (left) return void this.opened.set(key, left);
+      this.opened.delete(key);
+      this.logs.delete(key);
+      this.say("logs");
+    };
+  }
+
+  /** Ask the kernel to do something; gives its answer: { ok, words, ask, data }. */
+  act(verb, name, sure = false) {
+    if (this.connection === "lost") this.tell("act", { verb, name, words: "the kernel does not answer", ok: false });
+    const request = crypto.randomUUID?.() ?? String(Math.random());
+    return new Promise((settle) => {
+      const asked = { verb, name, settle };
+      asked.timer = setTimeout(
+        () => this.tell("act", { ...asked, words: "queued, the kernel is busy" }), 1000 * BUSY_SECONDS,
+      );
+      this.pending.set(request, asked);
+      this.say("act", { request, verb, name, sure });
+      this.tell("act", { ...asked, words: "" });
+    });
+  }
+
+  isPending(name, verb) {
+    return [...this.pending.values()].some((asked) => asked.name === name && asked.verb === verb);
+  }
+}
+
+// ---------------------------------------------------------------- a job in words
+
+function elapsed(row, now) {
+  return row.started == null ? null : Math.max(0, (row.ended ?? now) - row.started);
+}
+
+/** How long it waited, or has waited, until it began. */
+function waited(row, now) {
+  if (row.submitted == null) return null;
+  const end = row.started ?? (row.state === "queued" ? now : null);
+  return end === null ? null : Math.max(0, end - row.submitted);
+}
+
+function stateWords(row) {
+  return row.run ? `${row.state} (run ${row.run})` : row.state ?? "";
+}
+
+function seenWords(row, now) {
+  return row.seen ? `when last seen ${duration(now - row.seen)} ago` : "";
+}
+
+/** State, reason, note and who said so: what a pointer over the state shows. */
+function stateTitle(row, now) {
+  const words = [stateWords(row), seenWords(row, now), row.reason, row.note, row.source && `source: ${row.source}`];
+  return words.filter(Boolean).join("; ");
+}
+
+/** What is to be said besides: why it is so, what has changed since, what it printed last. */
+function message(row, now) {
+  return [seenWords(row, now), row.reason, row.note, row.staleness, row.line].filter(Boolean).join("; ");
+}
+
+function where(row) {
+  return [row.backend, row.id].filter(Boolean).join(" ");
+}
+
+function progressWords(row, now) {
+  const old = row.told && LIVE.has(row.state) && now - row.told > 60 ? ` (${duration(now - row.told)} ago)` : "";
+  return row.progress ? `${row.progress}${old}` : "";
+}
+
+const last = (samples) => (samples?.length ? samples[samples.length - 1] : null);
+
+// ---------------------------------------------------------------- the parts of a job
+
+/** A line of samples. */
+function sparkline(className) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
+  svg.setAttribute("viewBox", `0 0 ${SAMPLES - 1} 16`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("aria-hidden", "true");
+  svg.setAttribute("class", `persist-spark ${className}`);
+  svg.append(line);
+  let drawn;
+  const draw = (samples, least) => {
+    if (samples === drawn) return;
+    drawn = samples;
+    const top = Math.max(least, ...samples);
+    const first = SAMPLES - samples.length;
+    line.setAttribute("points", samples.map((each, at) => `${first + at},${(15 - (14 * each) / top).toFixed(1)}`).join(" "));
+  };
+  return { svg, draw };
+}
+
+/** State, place, progress and the like: cells that are filled again and again, in a row or on a card. */
+class Cells {
+  constructor() {
+    this.state = element("span", { className: "persist-state" });
+    this.where = element("span");
+    this.bar = element("progress", { max: 1 });
+    this.share = element("span", { className: "persist-share" });
+    this.progress = element("span", { className: "persist-progress" }, this.bar, this.share);
+    this.elapsed = element("span");
+    this.waited = element("span");
+    this.cpuLine = sparkline("persist-cpu");
+    this.cpuText = element("span");
+    this.cpu = element("span", { className: "persist-usage" }, this.cpuLine.svg, this.cpuText);
+    this.memoryLine = sparkline("persist-memory");
+    this.memoryText = element("span");
+    this.memory = element("span", { className: "persist-usage" }, this.memoryLine.svg, this.memoryText);
+    this.message = element("span", { className: "persist-message" });
+  }
+
+  fill(row, now) {
+    setText(this.state, stateWords(row));
+    this.state.dataset.state = row.state;
+    this.state.classList.toggle("persist-stale", Boolean(row.seen));
+    this.state.title = stateTitle(row, now);
+    setText(this.where, where(row));
+    this.where.title = where(row);
+    const share = row.share ?? null;
+    this.bar.hidden = share === null;
+    this.bar.value = share ?? 0;
+    this.bar.setAttribute("aria-label", `progress of ${row.name}`);
+    const words = progressWords(row, now);
+    setText(this.share, share === null ? words : `${Math.floor(100 * share)} %`);
+    this.progress.title = words;
+    this.tick(row, now);
+    const running = row.state === "running";
+    this.cpu.hidden = this.memory.hidden = !running || !row.cpu?.length || !row.memory?.length;
+    if (!this.cpu.hidden) {
+      this.cpuLine.draw(row.cpu, 100);
+      this.memoryLine.draw(row.memory, 1);
+      setText(this.cpuText, `${last(row.cpu)} %`);
+      setText(this.memoryText, bytes(last(row.memory)));
+    }
+    const said = message(row, now);
+    setText(this.message, said);
+    this.message.title = said;
+  }
+
+  /** What changes by time alone. */
+  tick(row, now) {
+    const took = elapsed(row, now);
+    setText(this.elapsed, took === null ? "" : took < 10 && row.ended != null ? `${took.toFixed(1)} s` : duration(took));
+    const queued = waited(row, now);
+    setText(this.waited, queued === null ? "" : duration(queued));
+  }
+}
+
+const QUESTIONS = {
+  cancel: (name) => [`Cancel ${name}? What it has computed is lost, unless its cell keeps it.`, "Cancel the job", "Let it run"],
+  kill: (name) => [`Kill ${name} at once? Its finally blocks do not run.`, "Kill the job", "Let it end"],
+  clean: (name) => [`Delete ${name} with all its runs, results and logs?`, "Delete the job", "Keep it"],
+};
+
+/** What can be done with a job now. */
+function verbs(row) {
+  if (LIVE.has(row.state)) return ["log", row.note?.includes("cancel asked for") ? "kill" : "cancel"];
+  if (row.state === "damaged") return ["clean"];
+  if (row.state === "empty") return ["clean"];
+  return ["log", "fetch", "rerun", "clean"];
+}
+
+/** Buttons for a job; `open` shows its log. They stay the same elements while the job stays in its state. */
+class Actions {
+  constructor(jobs, ask, open) {
+    this.box = element("span", { className: "persist-actions" });
+    this.box.addEventListener("click", (event) => {
+      const verb = event.target.dataset?.verb;
+      if (!verb) return;
+      event.stopPropagation();
+      if (verb === "log") open(this.name, "log");
+      else request(jobs, ask, verb, this.name, event.target);
+    });
+    this.jobs = jobs;
+  }
+
+  fill(row, reachable = true) {
+    const wanted = verbs(row);
+    this.name = row.name;
+    if (wanted.join() !== this.drawn) {
+      this.drawn = wanted.join();
+      this.box.replaceChildren(...wanted.map((verb) => button(verb, { className: "persist-button", "data-verb": verb })));
+    }
+    for (const each of this.box.children) {
+      const { verb } = each.dataset;
+      each.setAttribute("aria-label", `${verb} ${row.name}`);
+      each.tabIndex = reachable ? 0 : -1;
+      each.disabled = this.jobs.isPending(row.name, verb);
+    }
+  }
+}
+
+/** Ask back where something would be destroyed, then ask the kernel. */
+async function request(jobs, ask, verb, name, from) {
+  if (verb in QUESTIONS && !(await ask(...QUESTIONS[verb](name), from))) return;
+  const answer = await jobs.act(verb, name);
+  if (answer.ask && (await ask(`${answer.ask} Overwrite?`, "Overwrite", "Keep mine", from))) jobs.act(verb, name, true);
+}
+
+/** The line on which the widget asks back; one question at a time. */
+class Question {
+  constructor() {
+    this.words = element("span");
+    this.yes = button("", { className: "persist-button persist-danger" });
+    this.no = button("", { className: "persist-button" });
+    this.box = element(
+      "div", { className: "persist-question", role: "alertdialog", "aria-label": "Question", hidden: true },
+      this.words, this.yes, this.no,
+    );
+    this.yes.addEventListener("click", () => this.answer(true));
+    this.no.addEventListener("click", () => this.answer(false));
+    this.box.addEventListener("keydown", (event) => event.key === "Escape" && this.answer(false));
+  }
+
+  ask = (words, yes, no, from) => {
+    this.answer(false);
+    this.from = from;
+    this.words.textContent = words;
+    this.yes.textContent = yes;
+    this.no.textContent = no;
+    this.box.hidden = false;
+    this.no.focus();
+    return new Promise((settle) => (this.settle = settle));
+  };
+
+  answer(word) {
+    const { settle } = this;
+    if (!settle) return;
+    this.settle = undefined;
+    this.box.hidden = true;
+    this.from?.focus?.({ preventScroll: true });
+    settle(word);
+  }
+}
+
+// ---------------------------------------------------------------- one job, opened
+
+const TABS = { details: "Details", log: "stdout", err: "stderr", outputs: "Outputs" };
+
+/** Details, logs and outputs of a job, in tabs. */
+class Panel {
+  constructor(jobs, name, tab, close) {
+    this.jobs = jobs;
+    this.name = name;
+    this.content = element("div", { className: "persist-content", role: "tabpanel", tabIndex: 0 });
+    this.tabs = Object.entries(TABS).map(([key, text]) =>
+      button(text, { className: "persist-tab", role: "tab", "data-tab": key, "aria-selected": "false" }));
+    const list = element("div", { className: "persist-tabs", role: "tablist", "aria-label": `Job ${name}` }, ...this.tabs);
+    const shut = button("✕", { className: "persist-button persist-shut", "aria-label": `close ${name}`, title: "close" });
+    this.title = element("strong", { className: "persist-title", textContent: name });
+    this.box = element(
+      "section", { className: "persist-panel", "aria-label": `Job ${name}` },
+      element("div", { className: "persist-head" }, this.title, list, shut), this.content,
+    );
+    list.addEventListener("click", (event) => event.target.dataset?.tab && this.open(event.target.dataset.tab));
+    list.addEventListener("keydown", (event) => this.key(event));
+    shut.addEventListener("click", close);
+    this.box.addEventListener("keydown", (event) => event.key === "Escape" && close());
+    this.open(tab);
+  }
+
+  key(event) {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const at = this.tabs.findIndex((each) => each.dataset.tab === this.tab);
+    const next = this.tabs[(at + step + this.tabs.length) % this.tabs.length];
+    this.open(next.dataset.tab);
+    next.focus();
+  }
+
+  open(tab) {
+    this.tab = tab;
+    this.closeLog?.();
+    this.closeLog = undefined;
+    for (const each of this.tabs) {
+      const chosen = each.dataset.tab === tab;
+      each.setAttribute("aria-selected", String(chosen));
+      each.tabIndex = chosen ? 0 : -1;
+    }
+    this.content.setAttribute("aria-label", `${TABS[tab]} of ${this.name}`);
+    this.content.replaceChildren();
+    this.seen = this.seenNow();
+    if (tab === "log" || tab === "err") this.openLog(tab === "err");
+    else this.load(tab);
+  }
+
+  stop() {
+    this.closeLog?.();
+    this.closeLog = undefined;
+  }
+
+  /** What has changed may concern what is shown. */
+  update(what, detail) {
+    if (what === "log" && detail === this.logKey) this.drawLog();
+    if (what !== "rows") return;
+    const seen = this.seenNow();
+    if (seen === this.seen) return;
+    this.seen = seen;
+    if (seen && (this.tab === "details" || this.tab === "outputs")) this.load(this.tab);
+  }
+
+  /** The job's state and run; when these change, so do its details. */
+  seenNow() {
+    const row = this.jobs.rows.get(this.name);
+    return row ? `${row.state} ${row.run}` : "";
+  }
+
+  // ---- a log
+
+  openLog(err) {
+    this.logKey = `${this.name}\n${Number(err)}`;
+    this.text = element("pre", { className: "persist-log", tabIndex: 0, role: "log", "aria-live": "off", "aria-label": `${TABS[this.tab]} of ${this.name}` });
+    this.follow = button("follow", { className: "persist-button", "aria-pressed": "true", title: "keep the end in view" });
+    this.before = element("span", { className: "persist-quiet", textContent: "…" });
+    this.follow.addEventListener("click", () => this.setFollow(this.follow.getAttribute("aria-pressed") !== "true"));
+    this.text.addEventListener("scroll", () => {
+      const atEnd = this.text.scrollTop + this.text.clientHeight > this.text.scrollHeight - 8;
+      if (!this.drawing && atEnd !== (this.follow.getAttribute("aria-pressed") === "true")) this.setFollow(atEnd);
+    });
+    this.content.replaceChildren(element("div", { className: "persist-logbar" }, this.follow, this.before), this.text);
+    this.closeLog = this.jobs.openLog(this.name, err);
+    this.drawLog();
+  }
+
+  setFollow(on) {
+    this.follow.setAttribute("aria-pressed", String(on));
+    if (on) this.text.scrollTop = this.text.scrollHeight;
+  }
+
+  drawLog() {
+    const log = this.jobs.logs.get(this.logKey);
+    if (!log) return;
+    this.drawing = true;
+    this.text.textContent = log.lines.join("\n");
+    const words = log.before ? `the end; ${bytes(log.before)} stand before it, which %persist_log ${this.name} shows` : "";
+    setText(this.before, log.lines.join("") ? words : "nothing has been printed");
+    if (this.follow.getAttribute("aria-pressed") === "true") this.text.scrollTop = this.text.scrollHeight;
+    requestAnimationFrame(() => (this.drawing = false));
+  }
+
+  // ---- details and outputs
+
+  async load(tab) {
+    this.logKey = undefined;
+    if (!this.content.childNodes.length) this.content.replaceChildren(element("p", { className: "persist-quiet", textContent: "reading…" }));
+    const answer = await this.jobs.act(tab, this.name);
+    if (this.tab !== tab) return; // another one has been opened meanwhile
+    const drawn = answer.ok ? (tab === "details" ? details(answer.data) : this.outputs(answer.data))
+      : [element("p", { className: "persist-error", textContent: answer.words || "it could not be read" })];
+    this.content.replaceChildren(...drawn);
+  }
+
+  outputs(found) {
+    const again = button("refresh", { className: "persist-button", "aria-label": `refresh the outputs of ${this.name}` });
+    again.addEventListener("click", () => this.load("outputs"));
+    const none = found.length ? null : element("p", { className: "persist-quiet", textContent: "nothing has been put out" });
+    return [element("div", { className: "persist-logbar" }, again), ...found.map(output), none].filter(Boolean);
+  }
+}
+
+/** One output; nothing of it can run here, or fetch anything. */
+function output({ kind, data }) {
+  if (kind === "image/svg+xml") return element("img", { className: "persist-figure", alt: "figure", src: `data:${kind},${encodeURIComponent(data)}` });
+  if (kind.startsWith("image/")) return element("img", { className: "persist-figure", alt: "figure", src: `data:${kind};base64,${data.trim()}` });
+  if (kind === "text/html") {
+    const policy = `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">`;
+    const style = "<style>body{font:13px system-ui,sans-serif;margin:4px}table{border-collapse:collapse}th,td{padding:2px 8px;text-align:right}</style>";
+    return element("iframe", { className: "persist-frame", title: "output", sandbox: "", srcdoc: policy + style + data });
+  }
+  const named = kind === "stderr" || kind === "error" ? `persist-text persist-${kind}` : "persist-text";
+  return element("pre", { className: named, textContent: data });
+}
+
+function details(data) {
+  const parts = [
+    section("Cell", element("pre", { className: "persist-cell" }, ...data.cell.map(([kind, text]) =>
+      kind ? element("span", { className: `persist-${kind}`, textContent: text }) : text))),
+    data.names.length || data.modules
+      ? section("Captured", data.names.length ? grid(["name", "type", "size", "used by"], data.names) : null,
+        data.modules ? element("p", { textContent: data.modules }) : null)
+      : section("Captured", element("p", { className: "persist-quiet", textContent: "nothing" })),
+    data.variables.length ? section("Kept", grid(["name", "type", "why it is missing"], data.variables)) : null,
+    section("Runs", grid(["run", ""], data.runs)),
+    section("Facts", pairs(data.facts)),
+    data.native.length ? section("What its backend tells", pairs(data.native)) : null,
+    data.launch ? section("Before the cell began", element("pre", { className: "persist-text", textContent: data.launch })) : null,
+  ];
+  return parts.filter(Boolean);
+}
+
+function section(title, ...content) {
+  return element("div", { className: "persist-section" }, element("div", { className: "persist-heading", role: "heading", "aria-level": "4", textContent: title }), ...content);
+}
+
+function pairs(lines) {
+  return element("dl", { className: "persist-pairs" }, ...lines.flatMap(([label, words]) => [
+    element("dt", { textContent: label }), element("dd", { textContent: words })]));
+}
+
+function grid(head, lines) {
+  const titles = head.map((title) => element(title ? "th" : "td", title ? { scope: "col", textContent: title } : {}));
+  const body = lines.map((line) => element("tr", {}, ...line.map((text) => element("td", { textContent: String(text) }))));
+  return element("table", { className: "persist-grid" }, element("thead", {}, element("tr", {}, ...titles)), element("tbody", {}, ...body));
+}
+
+// ---------------------------------------------------------------- the table
+
+const COLUMNS = [
+  { key: "name", title: "Job", of: (row) => row.name },
+  { key: "state", title: "State", of: (row) => STATES.indexOf(row.state) },
+  { key: "where", title: "Where", of: where },
+  { key: "progress", title: "Progress", of: (row) => row.share ?? -1 },
+  { key: "elapsed", title: "Elapsed", number: true, of: (row, now) => elapsed(row, now) ?? -1 },
+  { key: "waited", title: "Queued for", number: true, of: (row, now) => waited(row, now) ?? -1 },
+  { key: "cpu", title: "CPU", number: true, of: (row) => (row.state === "running" ? last(row.cpu) ?? -1 : -1) },
+  { key: "memory", title: "Memory", number: true, of: (row) => (row.state === "running" ? last(row.memory) ?? -1 : -1) },
+  { key: "message", title: "Message", of: (row, now) => message(row, now) },
+];
+
+/** Those that live first, then the newest. */
+function byDefault(a, b) {
+  return LIVE.has(b.state) - LIVE.has(a.state) || (b.submitted ?? 0) - (a.submitted ?? 0) || (a.name < b.name ? -1 : 1);
+}
+
+/** Columns, sort, filter and search; only rows that are seen are drawn. */
+class Table {
+  constructor(jobs, el) {
+    this.jobs = jobs;
+    this.el = el;
+    this.sorted = null; // { key, down }
+    this.only = "";
+    this.words = "";
+    this.view = [];
+    this.pool = [];
+    this.current = null;
+    this.dirty = true;
+    this.question = new Question();
+    this.build();
+    this.update = this.update.bind(this);
+    this.timer = setInterval(() => this.tick(), 1000);
+    this.sizes = new ResizeObserver(() => this.redraw(false));
+    this.sizes.observe(this.scroller);
+    jobs.enter(this.update);
+    this.paint();
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    cancelAnimationFrame(this.frame);
+    this.sizes.disconnect();
+    this.panel?.stop();
+    this.jobs.leave(this.update);
+  }
+
+  build() {
+    this.search = element("input", { type: "search", className: "persist-search", placeholder: "Search", "aria-label": "Search jobs" });
+    this.chips = element("div", { className: "persist-chips", role: "group", "aria-label": "Filter by state" });
+    this.said = element("span", { className: "persist-said", role: "status" });
+    this.banner = element("div", { className: "persist-banner", role: "alert", hidden: true });
+    this.heads = COLUMNS.map(({ key, title, number }) =>
+      element("th", { scope: "col", className: `persist-c-${key}${number ? " persist-number" : ""}`, "aria-sort": "none" },
+        button(title, { className: "persist-sort", "data-key": key })));
+    const head = element("thead", {}, element("tr", { "aria-rowindex": "1" }, ...this.heads,
+      element("th", { scope: "col", className: "persist-c-actions", textContent: "Actions" })));
+    this.above = element("tr", { "aria-hidden": "true", className: "persist-space" }, element("td", { colSpan: COLUMNS.length + 1 }));
+    this.below = element("tr", { "aria-hidden": "true", className: "persist-space" }, element("td", { colSpan: COLUMNS.length + 1 }));
+    this.body = element("tbody", {}, this.above, this.below);
+    this.table = element("table", { className: "persist-table", "aria-label": "Jobs" }, head, this.body);
+    this.empty = element("p", { className: "persist-empty persist-quiet", hidden: true });
+    this.scroller = element("div", { className: "persist-scroller", tabIndex: 0, role: "region", "aria-label": "Table of jobs" }, this.table, this.empty);
+    this.place = element("div");
+    this.el.append(
+      element("div", { className: "persist-bar" }, this.search, this.chips, this.said),
+      this.banner, this.question.box, this.scroller, this.place,
+    );
+    this.scroller.addEventListener("scroll", () => this.redraw(false), { passive: true });
+    this.search.addEventListener("input", () => { this.words = this.search.value.toLowerCase(); this.redraw(true); });
+    this.chips.addEventListener("click", (event) => this.choose(event.target.dataset?.state));
+    head.addEventListener("click", (event) => event.target.dataset?.key && this.sort(event.target.dataset.key));
+    this.body.addEventListener("click", (event) => this.click(event));
+    this.body.addEventListener("keydown", (event) => this.key(event));
+    this.body.addEventListener("focusin", (event) => this.focused(event));
+  }
+
+  // ---- what the reader does
+
+  choose(state) {
+    if (state === undefined) return;
+    this.only = this.only === state ? "" : state;
+    this.redraw(true);
+  }
+
+  /** Upwards, downwards, then as it was. */
+  sort(key) {
+    if (this.sorted?.key !== key) this.sorted = { key, down: false };
+    else if (!this.sorted.down) this.sorted = { key, down: true };
+    else this.sorted = null;
+    this.heads.forEach((head, at) => {
+      const chosen = this.sorted?.key === COLUMNS[at].key;
+      head.setAttribute("aria-sort", chosen ? (this.sorted.down ? "descending" : "ascending") : "none");
+    });
+    this.redraw(true);
+  }
+
+  click(event) {
+    const line = event.target.closest("tr");
+    if (line?.dataset.name && !event.target.dataset.verb) this.open(line.dataset.name, "details", true);
+  }
+
+  focused(event) {
+    const name = event.target.closest("tr")?.dataset.name;
+    if (name && name !== this.current) {
+      this.current = name;
+      this.redraw(false);
+    }
+  }
+
+  key(event) {
+    const line = event.target.closest("tr");
+    if (event.key === "Enter" && event.target === line) {
+      event.preventDefault();
+      return this.open(line.dataset.name, "details");
+    }
+    const page = Math.max(1, Math.floor(this.scroller.clientHeight / ROW_HEIGHT) - 2);
+    const step = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity }[event.key];
+    if (!step || !this.view.length) return;
+    event.preventDefault();
+    const at = this.view.findIndex((row) => row.name === this.current);
+    this.goTo(Math.min(this.view.length - 1, Math.max(0, at + step)));
+  }
+
+  goTo(at) {
+    this.current = this.view[at].name;
+    const top = at * ROW_HEIGHT, height = this.scroller.clientHeight - ROW_HEIGHT; // without the head
+    if (top < this.scroller.scrollTop) this.scroller.scrollTop = top;
+    else if (top + ROW_HEIGHT > this.scroller.scrollTop + height) this.scroller.scrollTop = top + ROW_HEIGHT - height;
+    this.paint();
+    this.pool.find((each) => each.name === this.current)?.line.focus({ preventScroll: true });
+  }
+
+  open(name, tab, toggle = false) {
+    const same = this.panel?.name === name && (this.panel.tab === tab || toggle);
+    this.panel?.stop();
+    if (same) return this.close(name);
+    this.panel = new Panel(this.jobs, name, tab, () => this.close(name));
+    this.place.replaceChildren(this.panel.box);
+    this.redraw(false);
+  }
+
+  close(name) {
+    this.panel?.stop();
+    this.panel = undefined;
+    const inside = this.place.contains(this.el.getRootNode().activeElement);
+    this.place.replaceChildren();
+    this.redraw(false);
+    if (inside) this.pool.find((each) => each.name === name)?.line.focus({ preventScroll: true });
+  }
+
+  // ---- what the kernel tells
+
+  update(what, detail) {
+    if (what === "rows") this.redraw(true);
+    else if (what === "act") this.say(detail);
+    if (what === "connection" || what === "rows") this.connection();
+    this.panel?.update(what, detail);
+  }
+
+  say({ verb, name, words, ok, over }) {
+    if (verb === "details" || verb === "outputs") {
+      if (!over && words) this.said.textContent = words;
+      else if (over) this.said.textContent = "";
+    } else {
+      this.said.textContent = over ? words : `${verb} ${name}: ${words || "…"}`;
+      this.said.classList.toggle("persist-error", ok === false);
+    }
+    this.redraw(false);
+  }
+
+  connection() {
+    const words = this.jobs.connectionWords() || this.jobs.trouble;
+    this.banner.hidden = !words;
+    if (this.banner.textContent !== words) this.banner.textContent = words;
+    this.el.classList.toggle("persist-lost", this.jobs.connection !== "live" && Boolean(words));
+  }
+
+  // ---- drawing
+
+  redraw(dirty) {
+    this.dirty ||= dirty;
+    this.frame ||= requestAnimationFrame(() => this.paint());
+  }
+
+  tick() {
+    if (document.visibilityState !== "visible") return;
+    const now = this.jobs.now();
+    for (const each of this.pool) if (each.row && LIVE.has(each.row.state)) each.cells.tick(each.row, now);
+    this.connection();
+  }
+
+  paint() {
+    cancelAnimationFrame(this.frame);
+    this.frame = 0;
+    if (this.dirty) this.arrange();
+    this.dirty = false;
+    const height = this.scroller.clientHeight || 330;
+    const first = Math.max(0, Math.floor(this.scroller.scrollTop / ROW_HEIGHT) - SPARE_ROWS);
+    const end = Math.min(this.view.length, first + Math.ceil(height / ROW_HEIGHT) + 2 * SPARE_ROWS);
+    const focus = this.focusedPlace();
+    this.above.hidden = first === 0; // before anything asks how high the table is
+    this.below.hidden = end === this.view.length;
+    this.above.firstChild.style.height = `${first * ROW_HEIGHT}px`;
+    this.below.firstChild.style.height = `${(this.view.length - end) * ROW_HEIGHT}px`;
+    while (this.pool.length < end - first) this.grow();
+    while (this.pool.length > end - first) this.pool.pop().line.remove();
+    if (!this.view.some((row) => row.name === this.current)) this.current = this.view[first]?.name ?? null;
+    const now = this.jobs.now();
+    this.pool.forEach((each, at) => this.fill(each, this.view[first + at], first + at, now));
+    this.keepFocus(focus);
+  }
+
+  /** Which rows there are to see, in which order; and how many of each state. */
+  arrange() {
+    const counts = new Map();
+    const words = this.words;
+    const now = this.jobs.now();
+    this.view = [];
+    for (const row of this.jobs.rows.values()) {
+      counts.set(row.state, (counts.get(row.state) ?? 0) + 1);
+      if (this.only && row.state !== this.only) continue;
+      if (words && ![row.name, where(row), message(row, now)].some((text) => text.toLowerCase().includes(words))) continue;
+      this.view.push(row);
+    }
+    const column = COLUMNS.find(({ key }) => key === this.sorted?.key);
+    if (column) {
+      const sign = this.sorted.down ? -1 : 1;
+      const keyed = this.view.map((row) => [column.of(row, now), row]);
+      keyed.sort(([a, x], [b, y]) => (a < b ? -sign : a > b ? sign : byDefault(x, y)));
+      this.view = keyed.map(([, row]) => row);
+    } else this.view.sort(byDefault);
+    this.drawChips(counts);
+    this.table.setAttribute("aria-rowcount", String(this.view.length + 1));
+    this.empty.hidden = this.view.length > 0;
+    this.table.hidden = !this.view.length;
+    const nothing = this.jobs.rows.size ? "no job fits" : this.jobs.unread ? "reading…" : "no jobs yet: %%persist NAME above a cell makes one";
+    setText(this.empty, nothing);
+  }
+
+  drawChips(counts) {
+    const { total, unread, rows } = this.jobs;
+    const some = rows.size < total ? `all ${rows.size} of ${total}${unread ? ", reading" : ""}` : `all ${total}`;
+    const shown = [["", some], ...STATES.filter((state) => counts.has(state) || state === this.only).map((state) => [state, `${state} ${counts.get(state) ?? 0}`])];
+    const drawn = JSON.stringify([shown, this.only]);
+    if (drawn === this.drawnChips) return;
+    this.drawnChips = drawn;
+    while (this.chips.children.length > shown.length) this.chips.lastChild.remove();
+    shown.forEach(([state, text], at) => {
+      const chip = this.chips.children[at] ?? this.chips.appendChild(button("", { className: "persist-chip" }));
+      setText(chip, text);
+      chip.dataset.state = state;
+      chip.setAttribute("aria-pressed", String(this.only === state));
+    });
+  }
+
+  grow() {
+    const cells = new Cells();
+    const actions = new Actions(this.jobs, this.question.ask, (name, tab) => this.open(name, tab));
+    const name = element("th", { scope: "row", className: "persist-c-name" });
+    const rest = COLUMNS.slice(1).map(({ key, number }) =>
+      element("td", { className: `persist-c-${key}${number ? " persist-number" : ""}` }, cells[key]));
+    const line = element("tr", {}, name, ...rest, element("td", { className: "persist-c-actions" }, actions.box));
+    this.pool.push({ line, nameCell: name, cells, actions, row: null, name: null });
+    this.below.before(line);
+  }
+
+  fill(each, row, at, now) {
+    each.line.setAttribute("aria-rowindex", String(at + 2));
+    each.line.tabIndex = row.name === this.current ? 0 : -1;
+    each.line.classList.toggle("persist-opened", row.name === this.panel?.name);
+    each.actions.fill(row, row.name === this.current);
+    if (each.row === row) return each.cells.tick(row, now);
+    each.row = row;
+    each.name = each.line.dataset.name = row.name;
+    setText(each.nameCell, row.name);
+    each.nameCell.title = row.name;
+    each.cells.fill(row, now);
+  }
+
+  /** Where the focus is among the rows, which are drawn over others. */
+  focusedPlace() {
+    const active = this.el.getRootNode().activeElement;
+    const line = active && this.body.contains(active) ? active.closest("tr") : null;
+    return line?.dataset.name ? { name: line.dataset.name, verb: active.dataset.verb, active } : null;
+  }
+
+  keepFocus(focus) {
+    if (!focus) return;
+    const each = this.pool.find(({ name }) => name === focus.name);
+    if (!each) return;
+    const target = focus.verb ? each.actions.box.querySelector(`[data-verb="${focus.verb}"]:not(:disabled)`) ?? each.line : each.line;
+    if (target !== this.el.getRootNode().activeElement) target.focus({ preventScroll: true });
+  }
+}
+
+// ---------------------------------------------------------------- the card
+
+/** One job: its state in two lines, and on demand its details, logs and outputs. */
+class Card {
+  constructor(jobs, el, name) {
+    this.jobs = jobs;
+    this.name = name;
+    this.cells = new Cells();
+    this.question = new Question();
+    this.actions = new Actions(jobs, this.question.ask, (_, tab) => this.open(tab));
+    this.details = button("details", { className: "persist-button", "aria-label": `details ${name}`, "aria-expanded": "false" });
+    this.details.addEventListener("click", () => this.open("details"));
+    this.said = element("span", { className: "persist-said", role: "status" });
+    this.banner = element("div", { className: "persist-banner", role: "alert", hidden: true });
+    this.place = element("div");
+    const cells = this.cells;
+    const labelled = (label, cell) => element("span", { className: "persist-fact" }, element("span", { className: "persist-quiet", textContent: label }), cell);
+    this.facts = [labelled("for", cells.elapsed), labelled("queued for", cells.waited), labelled("CPU", cells.cpu), labelled("memory", cells.memory)];
+    this.el = el;
+    el.classList.add("persist-card");
+    this.buttons = element("span", { className: "persist-buttons" }, this.details, this.actions.box);
+    this.line = element("div", { className: "persist-line" }, element("strong", { className: "persist-title", textContent: name }),
+      cells.state, cells.where, cells.progress, ...this.facts, this.buttons);
+    this.second = element("div", { className: "persist-line persist-second" }, cells.message, this.said);
+    el.append(this.banner, this.line, this.second, this.question.box, this.place);
+    this.update = this.update.bind(this);
+    this.timer = setInterval(() => this.tick(), 1000);
+    jobs.enter(this.update);
+    this.draw();
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    this.panel?.stop();
+    this.jobs.leave(this.update);
+  }
+
+  open(tab) {
+    const same = this.panel?.tab === tab;
+    this.panel?.stop();
+    this.panel = same ? undefined : new Panel(this.jobs, this.name, tab, () => this.shut());
+    this.place.replaceChildren(...(this.panel ? [this.panel.box] : []));
+    this.details.setAttribute("aria-expanded", String(Boolean(this.panel)));
+  }
+
+  shut() {
+    this.open(this.panel?.tab);
+    this.details.focus({ preventScroll: true });
+  }
+
+  update(what, detail) {
+    if (what === "rows" || what === "connection") this.draw();
+    if (what === "act") this.say(detail);
+    this.panel?.update(what, detail);
+  }
+
+  say({ verb, words, ok, over }) {
+    if (verb !== "details" && verb !== "outputs") this.said.textContent = over ? words : `${verb}: ${words || "…"}`;
+    else this.said.textContent = over ? "" : words;
+    this.said.classList.toggle("persist-error", ok === false);
+    this.draw();
+  }
+
+  tick() {
+    const row = this.jobs.rows.get(this.name);
+    if (row && LIVE.has(row.state)) this.cells.tick(row, this.jobs.now());
+    this.drawBanner();
+  }
+
+  draw() {
+    const row = this.jobs.rows.get(this.name) ?? { name: this.name, state: this.jobs.number ? "deleted" : "…" };
+    this.cells.fill(row, this.jobs.now());
+    this.actions.fill(row);
+    const there = this.jobs.rows.has(this.name);
+    this.buttons.hidden = !there;
+    this.second.hidden = !this.cells.message.textContent && !this.said.textContent;
+    this.cells.progress.hidden = !this.cells.share.textContent;
+    const { elapsed: took, waited: queued } = this.cells;
+    this.facts[0].hidden = !took.textContent;
+    this.facts[1].hidden = !(row.state === "queued" && queued.textContent);
+    this.facts[2].hidden = this.facts[3].hidden = this.cells.cpu.hidden;
+    this.drawBanner();
+  }
+
+  drawBanner() {
+    const words = this.jobs.connectionWords() || this.jobs.trouble;
+    this.banner.hidden = !words;
+    if (this.banner.textContent !== words) this.banner.textContent = words;
+    this.el.classList.toggle("persist-lost", this.jobs.connection !== "live" && Boolean(words));
+  }
+}
+
+// ---------------------------------------------------------------- anywidget's side
+
+export default () => {
+  let jobs;
+  return {
+    initialize({ model }) {
+      jobs = new Jobs(model);
+      jobs.start();
+      return () => jobs.stop();
+    },
+    render({ model, el }) {
+      const name = model.get("card");
+      const root = element("div", { className: "persist-magic" });
+      root.dataset.lmSuppressShortcuts = "true"; // keys are ours as long as the focus is here
+      el.append(root);
+      const view = name ? new Card(jobs, root, name) : new Table(jobs, root);
+      return () => view.stop();
+    },
+  };
+};

@@ -1,0 +1,146 @@
+"""What a page shows of one job besides its row: the cell, what was captured, the runs, what it has put out.
+
+Owns their form on the way to the page: texts and pictures, nothing that could run there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from pygments.lexers import PythonLexer
+from pygments.token import Comment, Keyword, Name, Number, Operator, String
+
+from ..errors import PersistError
+from ..job import Job
+from ..status import duration, moment
+from ..store import CapturedName, LocalModule, RunDirectory
+from ..text import harmless, without_colours
+from .table import facts_lines, modules_line, names_lines
+
+if TYPE_CHECKING:
+    from ..outputs import Output
+
+_KINDS = (
+    (Comment, "comment"),
+    (Keyword, "keyword"),
+    (Name.Builtin, "builtin"),
+    (Name.Function, "definition"),
+    (Name.Class, "definition"),
+    (String, "string"),
+    (Number, "literal"),
+    (Operator.Word, "keyword"),
+)
+_LONGEST_TEXT = 100_000
+"""Characters of one output's text."""
+_LARGEST_OUTPUTS = 8_000_000
+"""Characters of all outputs that a page is sent."""
+_PICTURES = ("image/png", "image/jpeg", "image/gif", "image/svg+xml")
+
+
+def details(job: Job) -> dict[str, Any]:
+    """Return what is known of a job.
+
+    Returns
+    -------
+    dict
+        ``facts`` and ``native`` (lists of [label, words]), ``cell`` (a list of [kind, text], see `highlighted`), ``names``
+        (a list of [name, type, size, used by]), ``modules`` (words), ``runs`` (a list of [number, words]), ``launch`` (what
+        was written before the cell began), ``variables`` (a list of [name, type, why it is missing]).
+    """
+    info = job.info(compared=False)
+    native = info.pop("native")
+    outcome = job.outcome()
+    kept = {name: outcome.variable(name) for name in outcome.variables} if outcome is not None else {}
+    if outcome is not None and outcome.result is not None:
+        kept = {"result": outcome.result, **kept}
+    info.pop("variables")
+    return {
+        "facts": [[label, harmless(words)] for label, words in facts_lines(info)],
+        "native": [[harmless(str(label)), harmless(str(words))] for label, words in native.items()],
+        "cell": highlighted(job.cell()),
+        "names": [list(map(harmless, line)) for line in names_lines([CapturedName(**each) for each in info["names"]])],
+        "modules": modules_line([LocalModule(**each) for each in info["modules"]]) if info["modules"] else "",
+        "runs": [[number, harmless(_run_words(job.directory.run(number)))] for number in info["runs"]],
+        "launch": harmless(job.launch_log()[-_LONGEST_TEXT:]),
+        "variables": [
+            [name, harmless(f"{each.type} {each.detail}".strip()), harmless(each.error)] for name, each in kept.items()
+        ],
+    }
+
+
+def _run_words(run: RunDirectory) -> str:
+    """What became of a run, by its own records."""
+    try:
+        started, ended = run.started(), run.ended()
+    except PersistError as error:
+        return str(error)
+    words = f"started {moment(started.time)} on {started.supervisor.host}" if started is not None else "not started"
+    if ended is None:
+        return words
+    took = f" after {duration(max(0.0, ended.time - started.time))}" if started is not None else ""
+    reason = f": {ended.reason}" if ended.reason else ""
+    return f"{words}, {ended.outcome}{took}{reason}"
+
+
+def highlighted(code: str) -> list[list[str]]:
+    """Return Python code in pieces of one kind each: [kind, text], where most have the kind ""."""
+    pieces: list[list[str]] = []
+    for token, text in PythonLexer(stripnl=False, ensurenl=False).get_tokens(code):
+        kind = next((kind for parent, kind in _KINDS if token in parent), "")
+        if pieces and pieces[-1][0] == kind:
+            pieces[-1][1] += text
+        else:
+            pieces.append([kind, text])
+    return [[kind, harmless(text)] for kind, text in pieces]
+
+
+def outputs(job: Job) -> list[dict[str, str]]:
+    """Return what a job has put out so far, in order.
+
+    Returns
+    -------
+    list of dict
+        ``kind`` is "stdout", "stderr", "error", "text", a MIME type of pictures, whose ``data`` are in base64 or SVG, or
+        "text/html", to be shown where no script runs; ``data`` is the text.
+    """
+    shown: list[dict[str, str]] = []
+    room = _LARGEST_OUTPUTS
+    for each in _pieces(job.outputs()):
+        room -= len(each["data"])
+        if room < 0:
+            shown.append({"kind": "text", "data": f"… more than is shown here; %persist_show {job.name} shows all"})
+            break
+        shown.append(each)
+    return shown
+
+
+def _pieces(found: list[Output]) -> Iterator[dict[str, str]]:
+    for output in found:
+        kind = output["output_type"]
+        if kind == "stream":
+            yield {"kind": output["name"], "data": _end(output["text"])}
+        elif kind == "error":
+            yield {"kind": "error", "data": _end("\n".join(output["traceback"]))}
+        else:
+            yield _display(output["data"])
+
+
+def _display(data: dict[str, Any]) -> dict[str, str]:
+    """The richest form that needs no script."""
+    for kind in _PICTURES:
+        if kind in data:
+            return {"kind": kind, "data": _joined(data[kind])}
+    markup = _joined(data.get("text/html", ""))
+    if markup and "<script" not in markup.lower() and len(markup) <= _LONGEST_TEXT:
+        return {"kind": "text/html", "data": markup}
+    return {"kind": "text", "data": _end(_joined(data.get("text/plain", f"({', '.join(data)})")))}
+
+
+def _joined(text: Any) -> str:
+    return "".join(text) if isinstance(text, list) else str(text)
+
+
+def _end(text: str) -> str:
+    text = harmless(without_colours(text))
+    return text if len(text) <= _LONGEST_TEXT else f"…{text[-_LONGEST_TEXT:]}"

@@ -1,0 +1,394 @@
+"""The page's side alone: what it draws of the kernel's words, and what it asks for."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, expect
+
+from persist_magic.store import Bar, Progress, Usage
+from persist_magic.views import wire
+
+from .module import Module, row
+
+HOSTILE = "<script>window.hacked = 1</script><img src=x onerror='window.hacked = 1'>\x1b[31mred\x07 \u202e"
+
+
+@pytest.fixture
+def module(browser: Browser) -> Iterator[Callable[..., Module]]:
+    opened: list[Module] = []
+
+    def make(**options: Any) -> Module:
+        opened.append(Module(browser, **options))
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        assert each.errors == []
+        each.close()
+
+
+def running(name: str, done: float = 3, **more: Any) -> Any:
+    progress = Progress(time.time(), (Bar("epochs", done, 10, "it", 1.0),))
+    usage = Usage(time.time(), 5.0, (50.0, 100.0), (1e9, 2e9))
+    return row(name, progress=progress, usage=usage, last_line=f"epoch {done}", **more)
+
+
+def test_a_table_tells_all_of_each_job(module: Callable[..., Module]) -> None:
+    m = module()
+    m.rows(
+        running("train"),
+        row("fit", "queued", reason="waiting for resources", backend="slurm", id="42"),
+        row("bad", "failed", reason="ValueError: no"),
+        whole=True,
+    )
+    assert m.names() == ["fit", "train", "bad"]
+    train = m.page.locator("tr[data-name=train]")
+    expect(train).to_contain_text(
+        re.compile(r"train.*running.*local pid 7.*30 %.*(89|90|91) s|1 min.*100 %.*2\.0 GB.*epoch 3", re.DOTALL)
+    )
+    expect(train.locator("progress")).to_have_js_property("value", 0.3)
+    expect(train.locator("svg.persist-cpu polyline")).to_have_attribute("points", "58,8.0 59,1.0")
+    expect(train.locator(".persist-progress")).to_have_attribute("title", re.compile("epochs 30 %, 3/10"))
+    fit = m.page.locator("tr[data-name=fit]")
+    expect(fit).to_contain_text("waiting for resources")
+    expect(fit.locator(".persist-c-waited")).to_have_text(re.compile(r"1 min"))
+    expect(fit.locator(".persist-state")).to_have_attribute("title", re.compile("queued; waiting for resources"))
+    expect(m.page.locator("tr[data-name=bad]")).to_contain_text("ValueError: no")
+    expect(m.page.get_by_role("button", name="all 3")).to_have_attribute("aria-pressed", "true")
+
+
+def test_only_seen_rows_are_drawn_and_all_are_reached(module: Callable[..., Module]) -> None:
+    m = module()
+    m.rows(*(row(f"job-{i:05}", "done", submitted=1e9 - i) for i in range(10_000)), whole=True)
+    drawn = m.names()
+    assert drawn[0] == "job-00000"
+    assert len(drawn) < 40
+    m.page.locator(".persist-scroller").evaluate("each => each.scrollTop = each.scrollHeight")
+    m.pass_time(0.2)
+    assert m.names()[-1] == "job-09999"
+    expect(m.page.get_by_role("table", name="Jobs")).to_have_attribute("aria-rowcount", "10001")
+    expect(m.page.locator("tr[data-name=job-09999]")).to_have_attribute("aria-rowindex", "10001")
+
+
+def test_what_changes_is_drawn_and_the_rest_stays(module: Callable[..., Module]) -> None:
+    m = module()
+    m.rows(running("a"), running("b"), whole=True)
+    m.names()
+    m.page.locator("tr[data-name=a]").evaluate("each => window.a = each")
+    m.rows(running("b", done=7), gone=("c",))
+    m.pass_time(0.1)
+    expect(m.page.locator("tr[data-name=b]")).to_contain_text("70 %")
+    assert m.page.evaluate("window.a === document.querySelector('tr[data-name=a]')")
+    m.rows(row("b", "done"))
+    m.pass_time(0.1)
+    expect(m.page.locator("tr[data-name=b]")).not_to_contain_text("epoch")
+    m.rows(gone=("a",))
+    assert m.names() == ["b"]
+
+
+def test_samples_go_on_where_they_were(module: Callable[..., Module]) -> None:
+    m = module()
+    before = running("a")
+    m.rows(before, whole=True)
+    usage = Usage(time.time(), 5.0, (50.0, 100.0, 200.0), (1e9, 2e9, 3e9))
+    m.rows(row("a", progress=before.progress, usage=usage, last_line="epoch 3"))
+    m.pass_time(0.1)
+    expect(m.page.locator("tr[data-name=a] svg.persist-cpu polyline")).to_have_attribute("points", "57,11.5 58,8.0 59,1.0")
+    expect(m.page.locator("tr[data-name=a]")).to_contain_text("200 %")
+
+
+def test_a_lost_message_is_asked_for_again(module: Callable[..., Module]) -> None:
+    m = module()
+    m.rows(row("a"), whole=True)
+    m.number += 1  # one that never came
+    m.rows(row("b"))
+    assert m.names() == ["a"]
+    assert len(m.sent("resync")) == 1
+    m.rows(row("a"), row("b"), whole=True)
+    assert sorted(m.names()) == ["a", "b"]
+
+
+def test_sort_search_and_filter(module: Callable[..., Module]) -> None:
+    m = module()
+    m.rows(
+        row("b", "done", started=100.0, ended=130.0, submitted=3.0),
+        row("a", "failed", reason="KeyError", started=100.0, ended=110.0, submitted=2.0),
+        row("c", "done", started=100.0, ended=120.0, submitted=1.0),
+        whole=True,
+    )
+    assert m.names() == ["b", "a", "c"]  # the newest first
+    head = m.page.get_by_role("columnheader", name="Elapsed")
+    for names, sort in ((["a", "c", "b"], "ascending"), (["b", "c", "a"], "descending"), (["b", "a", "c"], "none")):
+        head.get_by_role("button").click()
+        assert m.names() == names
+        expect(head).to_have_attribute("aria-sort", sort)
+    m.page.get_by_role("searchbox").fill("keyerr")
+    assert m.names() == ["a"]
+    m.page.get_by_role("searchbox").fill("")
+    m.page.get_by_role("button", name="done 2").click()
+    assert m.names() == ["b", "c"]
+    m.page.get_by_role("searchbox").fill("nothing has this")
+    assert m.names() == []
+    expect(m.page.get_by_text("no job fits")).to_be_visible()
+
+
+def test_cancel_asks_back_and_is_acknowledged(module: Callable[..., Module]) -> None:
+    m = module()
+    m.rows(row("train"), whole=True)
+    m.names()
+    m.page.get_by_role("button", name="cancel train").click()
+    question = m.page.get_by_role("alertdialog")
+    expect(question).to_contain_text("Cancel train? What it has computed is lost")
+    expect(question.get_by_role("button", name="Let it run")).to_be_focused()
+    m.page.keyboard.press("Escape")
+    expect(question).to_be_hidden()
+    assert m.sent("act") == []
+    m.page.get_by_role("button", name="cancel train").click()
+    m.page.get_by_role("button", name="Cancel the job").click()
+    (asked,) = m.sent("act")
+    assert (asked["verb"], asked["name"], asked["sure"]) == ("cancel", "train", False)
+    m.pass_time(0.1)
+    expect(m.page.get_by_role("button", name="cancel train")).to_be_disabled()
+    said = m.page.locator(".persist-said")
+    m.pass_time(0.7)
+    expect(said).to_have_text("cancel train: queued, the kernel is busy")
+    m.say("taken", request=asked["request"])
+    expect(said).to_have_text("cancel train: …")
+    m.say("answer", request=asked["request"], ok=True, words="train: cancel asked for", ask="")
+    expect(said).to_have_text("train: cancel asked for")
+    m.rows(row("train", note="cancel asked for"))
+    m.pass_time(0.1)
+    expect(m.page.get_by_role("button", name="kill train")).to_be_enabled()
+
+
+def test_an_answer_in_time_says_nothing_of_a_busy_kernel(module: Callable[..., Module]) -> None:
+    m = module()
+    m.rows(row("a", "done"), whole=True)
+    m.names()
+    m.page.get_by_role("button", name="rerun a").click()
+    (asked,) = m.sent("act")
+    m.say("taken", request=asked["request"])
+    m.pass_time(5)
+    expect(m.page.locator(".persist-said")).to_have_text("rerun a: …")
+    m.say("answer", request=asked["request"], ok=False, words="a: no slot", ask="")
+    expect(m.page.locator(".persist-said")).to_have_text("a: no slot")
+
+
+def test_fetch_asks_back_before_it_overwrites(module: Callable[..., Module]) -> None:
+    m = module()
+    m.rows(row("a", "done"), whole=True)
+    m.names()
+    m.page.get_by_role("button", name="fetch a").click()
+    (asked,) = m.sent("act")
+    m.say("answer", request=asked["request"], ok=False, words="", ask="x, y already in the session.")
+    expect(m.page.get_by_role("alertdialog")).to_contain_text("x, y already in the session. Overwrite?")
+    m.page.get_by_role("button", name="Overwrite").click()
+    assert [each["sure"] for each in m.sent("act")] == [False, True]
+
+
+def test_a_log_is_followed_until_its_reader_scrolls_up(module: Callable[..., Module]) -> None:
+    m = module()
+    m.rows(row("a"), whole=True)
+    m.names()
+    m.page.get_by_role("button", name="log a").click()
+    assert m.sent("logs")[-1]["logs"] == [["a", False]]
+    log = m.page.get_by_role("log")
+    m.say("log", name="a", err=False, keep=0, text="\n".join(map(str, range(100))) + "\n", before=0)
+    m.pass_time(0.1)
+    at_end = "each => each.scrollTop + each.clientHeight >= each.scrollHeight - 2"
+    assert log.evaluate(at_end)
+    m.say("log", name="a", err=False, keep=100, text="seen\nlast", before=0)
+    m.pass_time(0.1)
+    expect(log).to_have_text(re.compile(r"98\s+99\s+seen\s+last$"))
+    assert log.evaluate(at_end)
+    log.evaluate("each => { each.scrollTop = 0; }")
+    expect(m.page.get_by_role("button", name="follow")).to_have_attribute("aria-pressed", "false")
+    m.say("log", name="a", err=False, keep=101, text="more\n" * 50, before=0)
+    m.pass_time(0.1)
+    assert log.evaluate("each => each.scrollTop") == 0
+    m.page.get_by_role("tab", name="stderr").click()
+    assert m.sent("logs")[-1]["logs"] == [["a", True]]
+    m.page.get_by_role("button", name="close a").click()
+    assert m.sent("logs")[-1]["logs"] == []
+
+
+def test_a_silent_kernel_is_shown_as_such(module: Callable[..., Module]) -> None:
+    m = module()
+    m.rows(row("a"), whole=True)
+    m.names()
+    for _ in range(10):
+        m.pass_time(5)
+        m.say("beat")
+    banner = m.page.get_by_role("alert")
+    expect(banner).to_be_hidden()
+    took = m.page.locator("tr[data-name=a] .persist-c-elapsed")
+    m.pass_time(14)
+    expect(banner).to_contain_text("no word from the kernel since")
+    before = took.text_content()
+    m.pass_time(300)
+    assert took.text_content() == before  # no clock that looks alive
+    m.say("beat")
+    m.pass_time(1.1)
+    expect(banner).to_be_hidden()
+    assert took.text_content() != before
+    m.page.evaluate("fire('comm_live_update')")  # a frontend's word that the kernel was restarted
+    expect(banner).to_contain_text("no word from the kernel")
+
+
+def test_a_kernel_that_is_busy_from_the_start_leaves_what_the_notebook_keeps(module: Callable[..., Module]) -> None:
+    m = module()
+    kept = [wire.change(wire.values(row("a", "done")), None)]
+    m.page.evaluate("keep", {"rows": kept, "total": 70, "time": m.now() - 60})
+    assert m.names() == ["a"]
+    assert [each["do"] for each in m.sent()] == ["hello"]
+    m.pass_time(1.2)
+    expect(m.page.get_by_role("alert")).to_contain_text("queued, the kernel is busy; shown is what was at")
+    expect(m.page.get_by_role("button", name="all 1 of 70")).to_be_visible()
+    m.rows(row("a", "done"), row("b"), whole=True)
+    assert m.names() == ["b", "a"]
+    expect(m.page.get_by_role("alert")).to_be_hidden()
+
+
+def test_an_idle_page_says_only_that_it_is_there_and_a_closed_one_nothing(module: Callable[..., Module]) -> None:
+    m = module()
+    m.rows(row("a", "done"), whole=True)
+    m.pass_time(61)
+    assert [each["do"] for each in m.sent()] == ["hello", "alive", "alive"]
+    m.page.evaluate("stopView()")
+    assert m.sent()[-1]["do"] == "bye"
+    m.pass_time(120)
+    assert m.sent()[-1]["do"] == "bye"
+    m.page.evaluate("stopModel()")
+    assert m.page.evaluate("Object.values(listeners).flat().length") == 0
+
+
+def test_two_views_share_rows_and_the_last_one_says_bye(module: Callable[..., Module]) -> None:
+    m = module()
+    m.rows(row("a"), whole=True)
+    m.page.evaluate("() => { window.stopOther = show(); }")
+    m.pass_time(0.1)
+    assert m.page.locator("tr[data-name=a]").count() == 2
+    m.page.evaluate("stopOther()")
+    assert m.sent("bye") == []
+    m.page.evaluate("stopView()")
+    assert len(m.sent("bye")) == 1
+
+
+def test_the_keyboard_reaches_everything(module: Callable[..., Module]) -> None:
+    m = module()
+    m.rows(*(row(f"job-{i:03}", "done", submitted=1e9 - i) for i in range(500)), whole=True)
+    m.names()
+    m.page.locator("tr[data-name=job-000]").focus()
+    for key, name in (("ArrowDown", "job-001"), ("End", "job-499"), ("ArrowUp", "job-498"), ("Home", "job-000")):
+        m.page.keyboard.press(key)
+        m.pass_time(0.1)
+        expect(m.page.locator(f"tr[data-name={name}]")).to_be_focused()
+    m.page.keyboard.press("Tab")
+    expect(m.page.get_by_role("button", name="log job-000")).to_be_focused()
+    m.page.keyboard.press("Enter")
+    expect(m.page.get_by_role("region", name="Job job-000")).to_be_visible()
+    m.rows(row("new", submitted=2e9))  # all rows move down by one
+    m.pass_time(0.1)
+    expect(m.page.get_by_role("button", name="log job-000")).to_be_focused()
+    assert m.page.locator("[data-lm-suppress-shortcuts=true]").count() == 1
+
+
+DETAILS = {
+    "facts": [["state", HOSTILE]],
+    "native": [["JobState", "RUNNING"]],
+    "cell": [["comment", "# %%persist a\n"], ["", HOSTILE]],
+    "names": [[HOSTILE, "ndarray (3,) float64", "1 kB", "cell"]],
+    "modules": "imports helpers (helpers.py)",
+    "runs": [[1, "started"]],
+    "launch": HOSTILE,
+    "variables": [["result", "float", HOSTILE]],
+}
+
+
+def test_hostile_texts_stay_texts(module: Callable[..., Module]) -> None:
+    m = module()
+    everywhere = dict.fromkeys(("reason", "note", "source", "id", "backend", "last_line", "staleness"), HOSTILE)
+    m.rows(row("a", **everywhere), row("b", "failed", reason="x" * 1_000_000), whole=True)
+    m.names()
+    m.page.locator("tr[data-name=a]").click(position={"x": 5, "y": 5})
+    m.say("answer", DETAILS, request=m.sent("act")[-1]["request"], ok=True, words="", ask="")
+    panel = m.page.get_by_role("tabpanel")
+    expect(panel).to_contain_text("ndarray (3,) float64")
+    expect(panel).to_contain_text("<script>window.hacked = 1</script>")
+    m.page.get_by_role("tab", name="Outputs").click()
+    put_out = [
+        {"kind": kind, "data": HOSTILE} for kind in ("stdout", "stderr", "error", "text", "text/html", "image/svg+xml")
+    ]
+    put_out.append({"kind": "image/svg+xml", "data": "<svg xmlns='http://www.w3.org/2000/svg' onload='parent.hacked=1'/>"})
+    m.say("answer", put_out, request=m.sent("act")[-1]["request"], ok=True, words="", ask="")
+    expect(panel.locator("iframe")).to_have_attribute("sandbox", "")
+    m.page.get_by_role("tab", name="stdout").click()
+    m.say("log", name="a", err=False, keep=0, text=HOSTILE, before=0)
+    expect(m.page.get_by_role("log")).to_contain_text("<script>")
+    m.pass_time(2)
+    assert m.page.evaluate("window.hacked") is None
+    assert m.page.locator("#cell script, #cell img[src=x]").count() == 0
+
+
+def test_a_card_is_one_job_with_the_same_actions(module: Callable[..., Module]) -> None:
+    m = module(card="train")
+    m.rows(running("train"), whole=True)
+    m.pass_time(0.1)
+    card = m.page.locator(".persist-card")
+    expect(card).to_contain_text(re.compile(r"train.*running.*local pid 7.*30 %.*100 %.*2\.0 GB.*epoch 3", re.DOTALL))
+    m.page.get_by_role("button", name="details train").click()
+    m.say("answer", DETAILS, request=m.sent("act")[-1]["request"], ok=True, words="", ask="")
+    expect(m.page.get_by_role("tabpanel")).to_contain_text("ndarray (3,) float64")
+    m.rows(row("train", "done"))
+    expect(m.page.get_by_role("button", name="fetch train")).to_be_visible()
+    assert m.sent("act")[-1]["verb"] == "details"  # read again: they are those of a job that has ended
+    assert len(m.sent("act")) == 2
+    m.rows(gone=("train",))
+    expect(card).to_contain_text("deleted")
+    expect(card.get_by_role("button", name="fetch train")).to_be_hidden()
+
+
+def test_in_colab_the_page_pulls(module: Callable[..., Module]) -> None:
+    m = module(colab=True)
+    m.rows(row("a"), whole=True)
+    m.pass_time(6.5)
+    assert [(each["do"], each["pull"]) for each in m.sent()] == [("hello", True), *[("alive", True)] * 3]
+
+
+@pytest.mark.parametrize("light", [True, False], ids=["light", "dark"])
+@pytest.mark.parametrize("shown", ["table", "card"])
+def test_axe_finds_nothing(module: Callable[..., Module], light: bool, shown: str) -> None:
+    m = module(card="train" if shown == "card" else "", light=light)
+    states = [row(state, state, reason="because") for state in ("queued", "done", "failed", "cancelled", "damaged", "empty")]
+    m.rows(running("train"), *(states if shown == "table" else []), whole=True)
+    m.pass_time(0.2)
+    m.page.get_by_role("button", name=re.compile("(cancel|kill) train")).click()
+    axe = Axe()
+
+    def faults() -> list[tuple[str, list[str]]]:
+        found = axe.run(m.page.main_frame).response["violations"]
+        return [
+            (each["id"], [node["html"][:200] for node in each["nodes"]])
+            for each in found
+            if each["id"] not in ("region", "page-has-heading-one", "landmark-one-main")
+        ]
+
+    assert faults() == []
+    m.page.get_by_role("button", name="Let it run").click()
+    m.page.get_by_role("button", name="log train").click()
+    m.say("log", name="train", err=False, keep=0, text="epoch 1\n", before=100)
+    assert faults() == []
+    m.page.get_by_role("tab", name="Details").click()
+    pieces = [[kind, "word "] for kind in ("comment", "keyword", "builtin", "definition", "string", "literal", "")]
+    m.say("answer", {**DETAILS, "cell": pieces}, request=m.sent("act")[-1]["request"], ok=True, words="", ask="")
+    expect(m.page.get_by_role("tabpanel")).to_contain_text("helpers")
+    assert faults() == []
+    m.pass_time(100)
+    expect(m.page.get_by_role("alert")).to_be_visible()
+    assert faults() == []
