@@ -99,6 +99,16 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.fixture
+def kernels(directory: Path) -> Iterator[list[Any]]:
+    """Kernels that are ended after the test."""
+    started: list[Any] = []
+    yield started
+    for kernel in started:
+        if alive(kernel.pid):
+            kernel.close()
+
+
 def environment(**more: str) -> dict[str, str]:
     """The environment for a program under test."""
     return {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **more}

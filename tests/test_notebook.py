@@ -7,74 +7,15 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
-from jupyter_client import KernelManager
 
 from .conftest import alive, environment, wait_until
+from .kernels import Kernel, start
 
 QUICKSTART = Path(__file__).parent.parent / "notebooks" / "quickstart.ipynb"
-
-
-class Kernel:
-    """A real kernel; `run` gives what a cell shows and raises what it raises."""
-
-    def __init__(self, directory: Path) -> None:
-        self.manager = KernelManager(kernel_name="python3")
-        self.manager.start_kernel(
-            cwd=str(directory), env=environment(IPYTHONDIR=str(directory / ".ipython"), JUPYTER_RUNTIME_DIR=str(directory))
-        )
-        self.client = self.manager.client()
-        self.client.start_channels()
-        self.client.wait_for_ready(60)
-        self.pid = int(self.run("import os; os.getpid()"))
-
-    def messages(self, source: str) -> list[dict[str, Any]]:
-        """Run a cell; return what it sends to the page."""
-        sent: list[dict[str, Any]] = []
-        reply = self.client.execute_interactive(source, output_hook=sent.append, timeout=120)["content"]
-        if reply["status"] == "error":
-            raise RuntimeError("\n".join(reply["traceback"]))
-        return sent
-
-    def run(self, source: str) -> str:
-        """Run a cell; return its printed text and its result's text."""
-        shown: list[str] = []
-        for message in self.messages(source):
-            content = message["content"]
-            if message["msg_type"] == "stream":
-                shown.append(content["text"])
-            elif message["msg_type"] in ("execute_result", "display_data"):
-                shown.append(content["data"]["text/plain"])
-        return "".join(shown)
-
-    def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
-        wait_until(lambda: not alive(self.pid), "the kernel's end")
-        self.client.stop_channels()
-        self.manager.cleanup_resources()
-
-    def close(self) -> None:
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
-
-
-@pytest.fixture
-def kernels(directory: Path) -> Iterator[list[Kernel]]:
-    started: list[Kernel] = []
-    yield started
-    for kernel in started:
-        if alive(kernel.pid):
-            kernel.close()
-
-
-def start(kernels: list[Kernel], directory: Path) -> Kernel:
-    kernels.append(Kernel(directory))
-    return kernels[-1]
 
 
 def quickstart_cells() -> tuple[list[str], list[str]]:

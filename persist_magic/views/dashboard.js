@@ -190,6 +190,8 @@ class Jobs {
     for (const change of snapshot.rows) this.change(change);
     this.total = snapshot.total;
     this.asOf = snapshot.time;
+    this.unheard = snapshot.unheard;
+    this.tell("connection");
     this.tell("rows", null);
   }
 
@@ -246,6 +248,8 @@ class Jobs {
   connectionWords() {
     if (this.connection === "lost")
       return `no word from the kernel since ${clock(this.now())}: it is dead, was restarted, or cannot be reached; shown is what was then`;
+    if (this.connection === "waiting" && this.unheard)
+      return "the kernel hears nothing of this page, as it may be after it was restarted: load the page again";
     if (this.connection === "waiting" && performance.now() - (this.asked ?? performance.now()) > 900 * BUSY_SECONDS)
       return `queued, the kernel is busy${this.asOf ? `; shown is what was at ${clock(this.asOf)}` : ""}`;
     return "";

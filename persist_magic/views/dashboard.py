@@ -40,6 +40,9 @@ PAGE_SECONDS = 120.0
 """A page that has said nothing for so long is gone; browsers let hidden ones speak once a minute."""
 FIRST_SECONDS = 0.2
 """How long the cell that shows a dashboard reads jobs itself."""
+UNHEARD_SECONDS = 5.0
+"""A page that an idle kernel has not heard by then is not going to be heard: JupyterLab 4.6 sends what it says to a subshell
+of the kernel that was there before, if that one was restarted by somebody else, or died."""
 MOST_ROWS = 50
 """How many rows the notebook keeps for readers without a kernel."""
 
@@ -147,7 +150,7 @@ class _Watcher:
         self._widget = widget
         self._lock = threading.RLock()
         self._pages: dict[str, _Page] = {}
-        self._begun = 0.0
+        self._awaited_since: float | None = None  # the first page, on the monotonic clock
         self._context = contextvars.copy_context()
         self._version = 0
         self._number = 0  # of the last message with rows
@@ -161,17 +164,16 @@ class _Watcher:
     def begin(self) -> list[Row]:
         """Fill the snapshot, and wait for the first page; return the rows."""
         with self._lock:
-            self._begun = time.monotonic()
+            self._awaited_since = time.monotonic()
             self._context = contextvars.copy_context()
         rows, unread = monitor.snapshot(self.root, self.names, FIRST_SECONDS)
-        self._take_snapshot(rows, unread)
+        self._take_snapshot(rows, unread, unheard=False)
         monitor.attach(self)
         return rows
 
-    def _take_snapshot(self, rows: Sequence[Row], unread: int) -> None:
-        chosen = newest(rows, MOST_ROWS)
-        taken = [wire.change(wire.values(row), None) for row in chosen]
-        known = {"rows": taken, "total": len(rows) + unread}
+    def _take_snapshot(self, rows: Sequence[Row], unread: int, unheard: bool) -> None:
+        taken = [wire.change(wire.values(row), None) for row in newest(rows, MOST_ROWS)]
+        known = {"rows": taken, "total": len(rows) + unread, "unheard": unheard}
         if {name: self._widget.snapshot.get(name) for name in known} != known:
             self._widget.snapshot = {**known, "time": time.time()}
 
@@ -184,6 +186,7 @@ class _Watcher:
             if what == "bye":
                 self._pages.pop(page, None)
                 return
+            self._awaited_since = None
             known = self._pages.get(page)
             if known is None or what in ("hello", "resync"):
                 self._version, self._sent, self._told_of = 0, {}, (-1, "")
@@ -222,10 +225,13 @@ class _Watcher:
                     name: page for name, page in self._pages.items() if max(page.heard, monitor.idle_since) > silent
                 }
             if not self._pages:
-                if not monitor.busy and max(self._begun, monitor.idle_since) < now - PAGE_SECONDS:
+                if self._awaited_since is None:
+                    return False
+                waited = 0.0 if monitor.busy else now - max(self._awaited_since, monitor.idle_since)
+                if waited > PAGE_SECONDS:
                     return False
                 rows = [row for row in poller.rows.values() if self.names is None or row.name in self.names]
-                self._context.run(self._take_snapshot, rows, poller.unread)
+                self._context.run(self._take_snapshot, rows, poller.unread, waited > UNHEARD_SECONDS)
                 return True
             self._context.run(self._tell, poller, trouble)
             return True

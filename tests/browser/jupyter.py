@@ -101,16 +101,21 @@ class Notebook:
     """A notebook in the browser."""
 
     def __init__(self, browser: Browser, server: Server, name: str, family: str = "lab", **context: Any) -> None:
-        self.server = server
+        self.server, self.name = server, name
         self.context = browser.new_context(viewport={"width": 1440, "height": 1000}, **context)
         self.context.set_default_timeout(1000 * SECONDS)
         self.page: Page = self.context.new_page()
         self.asked_for: list[str] = []
         self.errors: list[str] = []
         self.page.on("request", lambda request: self.asked_for.append(request.url))
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("pageerror", self._take_error)
         self._path = _FAMILIES[family].format(name=name, token=TOKEN)
         self.open()
+
+    def _take_error(self, error: Any) -> None:
+        """An error in our module, which is loaded from a blob; the application has some of its own."""
+        if "blob:" in (error.stack or ""):
+            self.errors.append(error.stack)
 
     def open(self) -> None:
         """Load the page, or load it again."""
@@ -143,6 +148,10 @@ class Notebook:
     def execute(self, command: str) -> None:
         """A command of the application's, as from its menu."""
         self.page.evaluate("command => window.jupyterapp.commands.execute(command)", command)
+
+    def restart(self) -> None:
+        """Restart the kernel, as from the menu."""
+        self.page.evaluate(f"() => ({_FIND}).sessionContext.session.kernel.restart()")
 
     def kernel(self) -> str:
         """The kernel's id."""

@@ -1,0 +1,290 @@
+"""The kernel's side of the dashboard, in real kernels of three versions, without a browser."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import Session, wait_until
+from .kernels import Kernel, Page, start, widget_of
+
+OLDEST, FIRST_SUBSHELLS, NEWEST = "6.31.0", "7.1.0", ""
+WAIT = "import os, time\nwhile not os.path.exists({!r}): time.sleep(0.01)"
+
+
+@pytest.fixture(scope="session")
+def ipykernels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Folders with other versions of ipykernel than the one that is installed, by version."""
+    folders = {NEWEST: ""}
+    for version in (OLDEST, FIRST_SUBSHELLS):
+        folder = str(tmp_path_factory.mktemp(f"ipykernel-{version}"))
+        wanted = [f"ipykernel=={version}", "nest_asyncio"]
+        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder]
+        subprocess.run([*pip, *wanted], check=True, capture_output=True)
+        folders[version] = folder
+    return folders
+
+
+@pytest.fixture
+def kernel(kernels: list[Kernel], directory: Path) -> Kernel:
+    return loaded(kernels, directory)
+
+
+def loaded(kernels: list[Kernel], directory: Path, **variables: str) -> Kernel:
+    kernel = start(kernels, directory, **variables)
+    kernel.run("%load_ext persist_magic\nimport threading, time")
+    return kernel
+
+
+def threads(kernel: Kernel) -> int:
+    """How many threads of the monitor's there are."""
+    return int(kernel.run("sum(each.name == 'persist_magic monitor' for each in threading.enumerate())"))
+
+
+def shown(messages: list[dict[str, Any]]) -> dict[str, Any]:
+    (output,) = [each["content"]["data"] for each in messages if each["msg_type"] in ("display_data", "execute_result")]
+    return output
+
+
+@pytest.mark.parametrize("version", [OLDEST, FIRST_SUBSHELLS, NEWEST], ids=["6.31", "7.1", "newest"])
+def test_it_lives_while_a_cell_computes(
+    kernels: list[Kernel], directory: Path, session: Session, marker: Path, ipykernels: dict[str, str], version: str
+) -> None:
+    kernel = loaded(kernels, directory, PYTHONPATH=ipykernels[version])
+    assert kernel.run("import ipykernel; ipykernel.__version__").strip("'").startswith(version)
+    session.persist("other", "1").wait(60)
+    kernel.run(f"%%persist train\n{WAIT.format(str(marker))}")
+    page = Page(kernel, widget_of(kernel.messages("%persist_status")), subshell=version != OLDEST)
+    page.wait_for(lambda: page.rows.get("train", {}).get("state") == "running", "the first rows")
+    busy = directory / "busy"
+    kernel.client.execute(f"{WAIT.format(str(busy))}\nprint('free')")
+    wait_until(lambda: "busy" in str(kernel.client.get_iopub_msg(timeout=60)["content"].get("execution_state")), "the cell")
+    marker.touch()
+    page.wait_for(lambda: page.rows["train"]["state"] == "done", "its end, while the kernel computes")
+    if version == OLDEST:
+        page.say("act", request="late", verb="rerun", name="other", sure=False)
+        page.hear(0.5)
+        assert not [each for each in page.messages if each.get("request") == "late"]
+        busy.touch()
+        page.wait_for(lambda: any(each.get("request") == "late" for each in page.messages), "what was queued")
+    else:
+        assert page.act("rerun", "other")["words"] == "other: run 2"
+        page.wait_for(lambda: page.rows["other"].get("run") == 2 and page.rows["other"]["state"] == "done", "the second run")
+        busy.touch()
+    kernel.run("1")
+
+
+def test_a_kernel_that_hears_nothing_keeps_the_snapshot_up_to_date(
+    kernels: list[Kernel], directory: Path, marker: Path, ipykernels: dict[str, str]
+) -> None:
+    kernel = loaded(kernels, directory, PYTHONPATH=ipykernels[OLDEST])
+    cell = f"%%persist train\n{WAIT.format(str(marker))}"
+    kernel.run(cell)
+    widget = widget_of(kernel.messages("%persist_status"))
+    kernel.client.execute(WAIT.format(str(directory / "busy")))
+    marker.touch()
+
+    def kept() -> bool:
+        body = kernel.client.get_iopub_msg(timeout=60)["content"]
+        state = body.get("data", {}).get("state", {}) if body.get("comm_id") == widget else {}
+        return any("done" in row for row in state.get("snapshot", {}).get("rows", []))
+
+    wait_until(kept, "the snapshot that tells of its end")
+    (directory / "busy").touch()
+    kernel.run("1")
+
+
+def test_an_output_is_a_widget_and_a_static_page(kernel: Kernel, session: Session) -> None:
+    session.persist("bad", "raise ValueError('<b>')").wait(60)
+    data = shown(kernel.messages("%persist_status"))
+    assert set(data) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
+    assert "ValueError: &lt;b&gt;" in data["text/html"]
+    data = shown(kernel.messages("%persist bad"))
+    assert data["text/plain"].startswith("<Job bad: failed")
+    assert "ValueError: &lt;b&gt;" in data["text/html"]
+    again = shown(kernel.messages("%persist bad"))
+    assert again["application/vnd.jupyter.widget-view+json"] == data["application/vnd.jupyter.widget-view+json"]
+    assert "widget" not in str(kernel.messages("%persist_status --plain"))
+
+
+def test_of_very_many_jobs_the_notebook_keeps_some(kernel: Kernel, session: Session) -> None:
+    kernel.run("from persist_magic.views import dashboard\ndashboard.MOST_ROWS = 2")
+    for name in ("b", "c", "a"):
+        session.persist(name, "1").wait(60)
+    data = shown(kernel.messages("%persist_status"))
+    assert "2 of 3 jobs, as of" in data["text/html"]
+    assert [line.split()[0] for line in data["text/plain"].splitlines()] == ["name", "a", "c", "…"]
+
+
+def test_there_is_one_thread_and_none_when_nobody_looks(kernel: Kernel, session: Session) -> None:
+    for name in ("one", "two"):
+        session.persist(name, "1").wait(60)
+    assert threads(kernel) == 0
+    pages = []
+    for cell in ("%persist_status", "%persist_status one", "%persist one", "%persist two"):
+        pages.append(Page(kernel, widget_of(kernel.messages(cell)), name=cell))
+        assert pages[-1].answer("rows")["whole"]
+    assert [len(page.rows) for page in pages] == [2, 1, 1, 1]
+    assert threads(kernel) == 1
+    for page in pages:
+        page.say("bye")
+    wait_until(lambda: threads(kernel) == 0, "its end")
+    pages[0].messages.clear()
+    pages[0].say("hello")
+    assert pages[0].answer("rows")["whole"]
+    assert threads(kernel) == 1
+
+
+def test_a_page_that_says_nothing_more_is_gone_but_not_while_the_kernel_is_busy(kernel: Kernel, session: Session) -> None:
+    session.persist("one", "1").wait(60)
+    kernel.run("from persist_magic.views import dashboard\ndashboard.PAGE_SECONDS, dashboard.BEAT_SECONDS = 1, 0")
+    page = Page(kernel, widget_of(kernel.messages("%persist_status")))
+    page.answer("rows")
+    kernel.client.execute("time.sleep(4)\nprint('slept')")
+    heard = [len(page.hear(1.5)) for _ in range(2)]  # until it is silent
+    assert heard[0] >= 4
+    assert heard[1] == 0
+    assert threads(kernel) == 0
+    page.messages.clear()
+    page.say("alive")  # a laptop was opened again
+    assert page.answer("rows")["whole"]
+
+
+def test_an_idle_page_hears_that_the_kernel_lives_and_no_more(kernel: Kernel, session: Session) -> None:
+    for name in ("one", "two"):
+        session.persist(name, "1").wait(60)
+    kernel.run("from persist_magic.views import dashboard\ndashboard.BEAT_SECONDS = 2")
+    page = Page(kernel, widget_of(kernel.messages("%persist_status")))
+    page.answer("rows")
+    begin, page.messages = time.monotonic(), []
+    page.wait_for(lambda: len(page.messages) == 3, "three beats")
+    assert [each["do"] for each in page.messages] == ["beat"] * 3
+    assert time.monotonic() - begin > 4
+
+
+def test_two_pages_and_one_that_missed_something(kernel: Kernel, session: Session) -> None:
+    session.persist("one", "1").wait(60)
+    widget = widget_of(kernel.messages("%persist_status"))
+    first, second = Page(kernel, widget), Page(kernel, widget, name="second")
+    first.answer("rows")
+    first.say("bye")
+    second.messages.clear()
+    second.say("resync")
+    second.answer("rows")
+    assert second.rows["one"]["state"] == "done"
+    session.persist("two", "1").wait(60)
+    second.wait_for(lambda: second.rows.get("two", {}).get("state") == "done", "a new job")
+    session.job("one").cleanup()
+    second.wait_for(lambda: "one" not in second.rows, "a deleted one")
+
+
+def test_what_is_clicked_is_done_and_acknowledged(kernel: Kernel, session: Session, marker: Path) -> None:
+    session.persist("fit-2", "x = 1\ny = lambda: 2\nz = (i for i in [])\nx + 41").wait(60)
+    session.persist("live", WAIT.format(str(marker)))
+    page = Page(kernel, widget_of(kernel.messages("%persist_status")))
+    page.answer("rows")
+    assert page.act("fetch", "fit-2")["words"].startswith("x, y, fit_2 ← fit-2; left out: ")
+    assert kernel.run("x, y(), fit_2") == "(1, 2, 42)"
+    kernel.run("x = 5")
+    answer = page.act("fetch", "fit-2")
+    assert (answer["ok"], answer["ask"]) == (False, "x, y already in the session.")
+    assert kernel.run("x") == "5"
+    assert page.act("fetch", "fit-2", sure=True)["ok"]
+    assert kernel.run("x") == "1"
+    answer = page.act("clean", "live")
+    assert not answer["ok"]
+    assert "live" in answer["words"]
+    assert page.act("cancel", "live")["words"] == "live: cancel asked for"
+    page.wait_for(lambda: page.rows["live"]["state"] == "cancelled", "its end")
+    assert page.act("clean", "live")["words"] == "deleted live"
+    page.wait_for(lambda: "live" not in page.rows, "its disappearance")
+    assert not Path(session.root, "live").exists()
+    assert "no job 'live'" in page.act("rerun", "live")["words"]
+    assert page.act("format", "fit-2")["words"] == "there is no action format"
+    taken = [each["request"] for each in page.messages if each["do"] == "taken"]
+    assert taken == [each["request"] for each in page.messages if each["do"] == "answer"]
+
+
+def test_details_and_outputs_come_when_they_are_asked_for(kernel: Kernel, session: Session) -> None:
+    session.run("data = [1, 2, 3]\ndef helper(): return data")
+    cell = "import sys\nfrom IPython.display import HTML, SVG, display\nprint('out')\nprint('err', file=sys.stderr)\ndisplay(HTML('<b>bold</b>'))\ndisplay(HTML('<script>1</script>'))\ndisplay(SVG('<svg xmlns=\"http://www.w3.org/2000/svg\"/>'))\nhelper()"
+    session.persist("a", cell).wait(60)
+    page = Page(kernel, widget_of(kernel.messages("%persist_status")))
+    data = page.act("details", "a")["data"]
+    assert [each[0] for each in data["names"]] == ["helper", "data"]
+    assert ["keyword", "import"] in data["cell"]
+    assert "".join(text for _, text in data["cell"]).endswith(cell)
+    assert data["variables"][0] == ["result", "list len 3", ""]
+    assert re.fullmatch(r"started 2.* on \S+, done after \d+ s", data["runs"][0][1])
+    assert dict(data["facts"])["backend"] == "local"
+    put_out = page.act("outputs", "a")["data"]
+    assert [(each["kind"], each["data"]) for each in put_out] == [
+        ("stdout", "out\n"),
+        ("stderr", "err\n"),
+        ("text/html", "<b>bold</b>"),
+        ("text", "<IPython.core.display.HTML object>"),
+        ("image/svg+xml", '<svg xmlns="http://www.w3.org/2000/svg"/>'),
+        ("text", "[1, 2, 3]"),
+    ]
+
+
+def test_a_log_is_sent_as_it_grows(kernel: Kernel, session: Session, marker: Path) -> None:
+    session.persist("live", f"print('first')\n{WAIT.format(str(marker))}\nprint('second')")
+    page = Page(kernel, widget_of(kernel.messages("%persist_status")))
+    page.say("logs", logs=[["live", False]])
+    page.wait_for(lambda: any(each.get("text") == "first\n" for each in page.messages), "the first line")
+    marker.touch()
+    page.wait_for(lambda: any(each.get("text") == "second\n" for each in page.messages), "the second")
+    logs = [each for each in page.messages if each["do"] == "log"]
+    assert [each["keep"] for each in logs if each["text"].startswith("second")] == [1]
+    page.say("logs", logs=[["live", True], ["nowhere", False]])
+    assert (
+        page.wait_for(lambda: [each for each in page.messages if each["do"] == "log" and each["err"]], "stderr")[0]["text"]
+        == ""
+    )
+
+
+def test_in_colab_all_is_said_while_a_message_of_the_pages_is_handled(kernel: Kernel, session: Session) -> None:
+    session.persist("one", "1").wait(60)
+    page = Page(kernel, widget_of(kernel.messages("%persist_status")), subshell=False)
+    page.messages.clear()
+    page.parents.clear()
+    asked = [page.say("alive", pull=True), page.say("act", pull=True, request="r", verb="rerun", name="one", sure=False)]
+    page.wait_for(lambda: any(each["do"] == "answer" for each in page.messages), "the answer")
+    while str(page.rows["one"].get("run")) != "2" or page.rows["one"]["state"] != "done":
+        asked.append(page.say("alive", pull=True))
+        page.hear(0.2)
+    assert set(page.parents) <= {*asked, page.hello}
+    wait_until(lambda: threads(kernel) == 0, "no thread of the monitor's")
+
+
+def test_what_the_session_has_edited_shows_without_a_question(kernel: Kernel) -> None:
+    kernel.run("alpha = 1")
+    kernel.run("%%persist fit\nalpha + 1")
+    page = Page(kernel, widget_of(kernel.messages("%persist fit")))
+    page.wait_for(lambda: page.rows.get("fit", {}).get("state") == "done", "its end")
+    assert page.rows["fit"].get("staleness", "") == ""
+    kernel.run("alpha = 2")
+    page.wait_for(lambda: page.rows["fit"].get("staleness") == "result predates your edit: alpha changed", "the remark")
+    kernel.run("alpha = 1")
+    page.wait_for(lambda: page.rows["fit"].get("staleness", "") == "", "that it is gone")
+
+
+def test_a_root_that_is_not_to_be_read_is_told(kernel: Kernel, session: Session) -> None:
+    session.persist("one", "1").wait(60)
+    kernel.run("from persist_magic import monitor\nmonitor.RELIST_SECONDS = 0")
+    page = Page(kernel, widget_of(kernel.messages("%persist_status")))
+    page.answer("rows")
+    Path(session.root).chmod(0o777)
+    assert "others may write" in page.wait_for(
+        lambda: page.messages[-1].get("trouble") if page.messages else "", "the trouble"
+    )
+    Path(session.root).chmod(0o700)
+    page.wait_for(lambda: page.messages[-1].get("trouble") == "", "its end")
+    assert page.rows["one"]["state"] == "done"
