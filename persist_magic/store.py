@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 HEARTBEAT_SECONDS = 5.0
 """How often a supervisor touches its heartbeat."""
 
+USAGE_SAMPLES = 60
+"""How many samples of cpu and memory a supervisor keeps."""
+
 SCHEDULER_ID, CLUSTER, TIME_LEFT, LAUNCHER = (
     "PERSIST_SCHEDULER_ID",
     "PERSIST_CLUSTER",

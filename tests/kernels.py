@@ -15,6 +15,7 @@ from typing import Any
 
 from jupyter_client import KernelManager
 
+from persist_magic.store import USAGE_SAMPLES
 from persist_magic.views.wire import FIELDS
 
 from .conftest import PATIENCE, alive, environment, wait_until
@@ -65,6 +66,15 @@ class Kernel:
 def start(kernels: list[Kernel], directory: Path, **variables: str) -> Kernel:
     kernels.append(Kernel(directory, **variables))
     return kernels[-1]
+
+
+def taken(rows: dict[str, dict[str, Any]], changes: list[list[Any]]) -> None:
+    """Apply what a page is told of rows, as dashboard.js does it."""
+    for name, whole, *pairs in changes:
+        row = {} if whole else rows[name]
+        for index, value in zip(pairs[::2], pairs[1::2], strict=True):
+            row[FIELDS[abs(index)]] = [*row[FIELDS[-index]], value][-USAGE_SAMPLES:] if index < 0 else value
+        rows[name] = row
 
 
 class Page:
@@ -130,11 +140,7 @@ class Page:
             self.rows.clear()
         for name in content["gone"]:
             self.rows.pop(name, None)
-        for name, whole, *pairs in content["data"]:
-            row = {} if whole else self.rows[name]
-            for index, value in zip(pairs[::2], pairs[1::2], strict=True):
-                row[FIELDS[abs(index)]] = [*row[FIELDS[-index]], value] if index < 0 else value
-            self.rows[name] = row
+        taken(self.rows, content["data"])
 
     def wait_for(self, condition: Any, what: str, seconds: float = PATIENCE) -> Any:
         """Hear until a condition of the page holds; return it."""

@@ -131,13 +131,15 @@ class Parsed(html.parser.HTMLParser):
 
 
 def test_a_page_says_all_and_of_when_it_is() -> None:
-    page = Parsed(page_table([row("train", "running", **RUNNING), row("bad", "failed", reason="ValueError: 1 < 2", run=2)]))
+    page = Parsed(
+        page_table([row("train", "running", **RUNNING), row("bad", "failed", reason="ValueError: 1 < 2", run=2)], 2)
+    )
     assert page.lines[1][:3] == ["train", "running", "local pid 7"]
     assert page.lines[1][4:6] == ["400 %", "2.0 GB"]
     assert page.lines[1][-1].endswith("epochs 50 %, 1/2")
     assert (page.lines[2][1], page.lines[2][-1]) == ("failed (run 2)", "ValueError: 1 < 2")
     assert re.fullmatch(r"2 jobs, as of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", page.caption)
-    assert Parsed(page_table([])).caption.startswith("no jobs, as of ")
+    assert Parsed(page_table([], 0)).caption.startswith("no jobs, as of ")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ def test_usage_is_a_fact_of_a_job_that_runs(state: str, cpu: list[float], told: 
 @pytest.mark.parametrize("field", ["reason", "note", "id", "backend"])
 def test_no_text_becomes_an_element(field: str) -> None:
     hostile = "\"'><script>alert(1)</script><img src=x onerror=y>" + HOSTILE
-    page = page_table([row("a", "failed", **{field: hostile})])
+    page = page_table([row("a", "failed", **{field: hostile})], 1)
     assert "<script>alert(1)" in "".join(Parsed(page).lines[1])
     assert not set("\x1b\x07\x9b\udc80") & set(page)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..monitor import ENDED, Row
 from ..status import progress_words
+from ..store import USAGE_SAMPLES
 from ..text import one_line
 
 FIELDS = (
@@ -37,7 +38,7 @@ FIELDS = (
 _DEFAULTS: tuple[Any, ...] = ("", "", None, "", "", "", None, "", "", None, None, None, None, "", None, [], [], "", "")
 _LONGEST = 300
 """Characters of a text in a row; the rest is among the details."""
-_SAMPLES = FIELDS.index("cpu"), FIELDS.index("memory")
+_SERIES = FIELDS.index("cpu"), FIELDS.index("memory")
 
 Values = tuple[Any, ...]
 
@@ -82,7 +83,7 @@ def change(row: Values, before: Values | None) -> list[Any]:
     for index, (new, old) in enumerate(zip(row, before or _DEFAULTS, strict=True)):
         if index == 0 or new == old:
             continue
-        if before is not None and index in _SAMPLES and old and new and _goes_on(old, new):
+        if before is not None and index in _SERIES and old and new and _goes_on(old, new):
             written += [-index, new[-1]]
         else:
             written += [index, new]
@@ -108,7 +109,7 @@ def changes(rows: Iterable[Row], sent: dict[str, Values]) -> list[list[Any]]:
 
 def _goes_on(old: list[float], new: list[float]) -> bool:
     """Whether there is one sample more, or of the longest series the next one in place of the oldest."""
-    return new[:-1] == old or (len(new) == len(old) > 1 and new[:-1] == old[1:])
+    return new[:-1] == old or (len(new) == len(old) == USAGE_SAMPLES and new[:-1] == old[1:])
 
 
 def _text(words: str) -> str:

@@ -37,6 +37,7 @@ from ..store import (
     RANK,
     RUN,
     SCHEDULER_ID,
+    USAGE_SAMPLES,
     CancelRequest,
     Ended,
     Handle,
@@ -56,8 +57,6 @@ GRACE_SECONDS = 10.0
 """Between the KeyboardInterrupt of a cancel and SIGKILL."""
 LEFT_BEHIND_SECONDS = 2.0
 """Between SIGTERM and SIGKILL for processes that the cell left behind."""
-SAMPLES = 60
-"""So many samples of cpu and memory are kept."""
 SAMPLE_SHARE = 0.01
 """So much of a core may be spent on sampling; where a look at all processes takes long, it is taken less often."""
 SELF_END_SECONDS = 0.3
@@ -452,8 +451,8 @@ class Sampler:
         seconds, memory = consumption(descendants(self._pid))
         took, now = time.monotonic() - now, time.monotonic()
         every = now - self._last
-        self._cpu = [*self._cpu, max(0.0, 100 * (seconds - self._seconds) / every)][-SAMPLES:]
-        self._memory = [*self._memory, float(memory)][-SAMPLES:]
+        self._cpu = [*self._cpu, max(0.0, 100 * (seconds - self._seconds) / every)][-USAGE_SAMPLES:]
+        self._memory = [*self._memory, float(memory)][-USAGE_SAMPLES:]
         self._last, self._seconds = now, seconds
         self._next = now + max(HEARTBEAT_SECONDS, took / SAMPLE_SHARE)
         record = Usage(time.time(), every, tuple(round(each, 1) for each in self._cpu), tuple(self._memory))

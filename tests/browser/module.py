@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,16 +50,32 @@ _PAGE = """<!doctype html><html lang="en"><head><title>jobs</title><style>{css}<
 <body data-jp-theme-light="{light}" style="background:{back}"><main id="cell" style="width:{width}px"></main></body></html>"""
 
 
+def message(number: int, rows: Sequence[Row], known: dict[str, wire.Values], **more: Any) -> tuple[dict[str, Any], str]:
+    """The kernel's words of some rows: a message, and the text of its bytes."""
+    changes = wire.changes(rows, known)
+    facts = {"do": "rows", "next": 5.0, "number": number, "unread": 0, "trouble": "", "gone": [], "whole": False}
+    return {**facts, "time": time.time(), **more}, json.dumps(changes)
+
+
 class Module:
     """A page with the widget, and the kernel's words to it."""
 
-    def __init__(self, browser: Browser, card: str = "", width: int = 1300, light: bool = True, colab: bool = False) -> None:
+    def __init__(
+        self,
+        browser: Browser,
+        card: str = "",
+        width: int = 1300,
+        light: bool = True,
+        colab: bool = False,
+        clock: bool = True,
+    ) -> None:
         self.context = browser.new_context(viewport={"width": width + 40, "height": 900})
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(20_000)
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.clock.install()
+        if clock:
+            self.page.clock.install()
         css = (_VIEWS / "dashboard.css").read_text()
         if not light:
             css += ":root{--jp-ui-font-color1:#fff;--jp-ui-font-color2:#bdbdbd;--jp-layout-color1:#212121;--jp-layout-color2:#424242}"
@@ -89,9 +106,8 @@ class Module:
         self.number += 1
         if whole:
             self.known = {}
-        changes = wire.changes(rows, self.known)
-        facts = {"number": self.number, "unread": 0, "trouble": "", "time": self.now(), "gone": list(gone), "whole": whole}
-        self.say("rows", changes, **{**facts, **more})
+        told, text = message(self.number, rows, self.known, gone=list(gone), whole=whole, time=self.now(), **more)
+        self.page.evaluate("([message, text]) => say(message, text)", [told, text])
 
     def now(self) -> float:
         """The page's time, seconds since the epoch."""

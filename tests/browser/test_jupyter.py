@@ -5,47 +5,18 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Locator, expect
 
 from ..conftest import Session, wait_until
-from .jupyter import SECONDS, Notebook, Server, server
+from .jupyter import SECONDS, Notebook, Server
 
 expect.set_options(timeout=1000 * SECONDS)
 
-LOAD = "%load_ext persist_magic"
 WAIT = "import os, time\nwhile not os.path.exists({path!r}): time.sleep(0.01)\n"
-
-
-@pytest.fixture(scope="session")
-def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with server(tmp_path_factory.mktemp("jupyter")) as started:
-        yield started
-
-
-@pytest.fixture
-def notebook(
-    browser: Browser, jupyter: Server, session: Session, request: pytest.FixtureRequest
-) -> Iterator[Callable[..., Notebook]]:
-    """Opens a notebook whose kernel has the test's root."""
-    opened: list[Notebook] = []
-
-    def make(*cells: str, family: str = "lab") -> Notebook:
-        name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name)}.ipynb"
-        load = f"import os\nos.environ['PERSIST_ROOT'] = {session.root!r}\n{LOAD}"
-        jupyter.write(name, [load, *cells])
-        opened.append(Notebook(browser, jupyter, name, family))
-        opened[-1].run(0)
-        return opened[-1]
-
-    yield make
-    for each in opened:
-        assert each.errors == []
-        assert [url for url in each.asked_for if not url.startswith((jupyter.address, "data:", "blob:"))] == []
-        each.shut_down()
 
 
 def line(place: Locator, name: str) -> Locator:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from persist_magic.processes import consumption
-from persist_magic.store import JobDirectory, RunDirectory
+from persist_magic.store import USAGE_SAMPLES, JobDirectory, RunDirectory
 from persist_magic.worker import supervisor
 from persist_magic.worker.supervisor import Sampler
 
@@ -76,7 +76,7 @@ def test_samples_are_written_now_and_then_and_the_last_ones_kept(tmp_path: Path,
     usage = run.usage()
     assert usage is not None
     assert usage.every == 5.0
-    assert len(usage.cpu) == len(usage.memory) == supervisor.SAMPLES
+    assert len(usage.cpu) == len(usage.memory) == USAGE_SAMPLES
     assert usage.cpu[-2:] == (136.0, 138.0)  # 6.8 and 6.9 s of cpu in 5 s
     assert set(usage.memory) == {7}
 
