@@ -87,7 +87,8 @@ def _status(words: argparse.Namespace) -> int:
         from .views import dashboard  # so are widgets
 
         _found(words.names)
-        replay.show([{"output_type": "display_data", "data": dashboard.bundle(words.names or None), "metadata": {}}])
+        data, metadata = dashboard.bundle(words.names or None)
+        replay.show([{"output_type": "display_data", "data": data, "metadata": metadata}])
         return 0
     shown = monitor.rows(_found(words.names) if words.names else jobs())
     if words.json:

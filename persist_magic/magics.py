@@ -383,7 +383,7 @@ def _complete(shell: Any, event: Any) -> list[str]:
         return []
 
 
-def _card(job: Job) -> dict[str, Any] | None:
+def _card(job: Job) -> tuple[dict[str, Any], dict[str, Any]] | None:
     """What a notebook shows of a job that is a cell's value."""
     if not in_notebook():
         return None

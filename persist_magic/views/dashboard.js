@@ -8,6 +8,7 @@ const ROW_HEIGHT = 30; // pixels, as in dashboard.css
 const SPARE_ROWS = 8; // drawn above and below those that are seen
 const ALIVE_SECONDS = 30;
 const BUSY_SECONDS = 0.6; // a kernel that has not answered by then is busy
+const PATIENCE_SECONDS = 20; // from then on it may as well be dead
 const PULL_SECONDS = 2; // in Colab, where nothing comes unasked
 
 const STATES = ["running", "queued", "done", "failed", "cancelled", "damaged", "empty"];
@@ -51,6 +52,11 @@ function bytes(amount) {
     if (amount < 1000 || unit === "TB") return `${unit === "B" ? amount : amount.toFixed(amount < 100 ? 1 : 0)} ${unit}`;
     amount /= 1000;
   }
+}
+
+function moment(seconds) {
+  const date = new Date(seconds * 1000);
+  return `${date.toLocaleDateString()} at ${clock(seconds)}`;
 }
 
 function clock(seconds) {
@@ -250,9 +256,10 @@ class Jobs {
       return `no word from the kernel since ${clock(this.now())}: it is dead, was restarted, or cannot be reached; shown is what was then`;
     if (this.connection === "waiting" && this.unheard)
       return "the kernel hears nothing of this page, as it may be after it was restarted: load the page again";
-    if (this.connection === "waiting" && performance.now() - (this.asked ?? performance.now()) > 900 * BUSY_SECONDS)
-      return `queued, the kernel is busy${this.asOf ? `; shown is what was at ${clock(this.asOf)}` : ""}`;
-    return "";
+    const waited = this.connection === "waiting" ? (performance.now() - (this.asked ?? performance.now())) / 1000 : 0;
+    if (waited < 0.9 * BUSY_SECONDS) return "";
+    const why = waited < PATIENCE_SECONDS ? "queued, the kernel is busy" : "the kernel does not answer: it is busy, or there is none";
+    return `${why}${this.asOf ? `; shown is what was on ${moment(this.asOf)}` : ""}`;
   }
 
   // ---- what is asked for
@@ -1071,10 +1078,15 @@ export default () => {
     render({ model, el }) {
       const name = model.get("card");
       const root = element("div", { className: "persist-magic" });
-      root.dataset.lmSuppressShortcuts = "true"; // keys are ours as long as the focus is here
+      // As long as the focus is here keys are ours, and not JupyterLab's; but those with Ctrl are everybody's.
+      const keys = (event) => root.toggleAttribute("data-lm-suppress-shortcuts", !event.ctrlKey && !event.metaKey);
+      window.addEventListener("keydown", keys, { capture: true });
       el.append(root);
       const view = name ? new Card(jobs, root, name) : new Table(jobs, root);
-      return () => view.stop();
+      return () => {
+        window.removeEventListener("keydown", keys, { capture: true });
+        view.stop();
+      };
     },
   };
 };

@@ -46,6 +46,9 @@ of the kernel that was there before, if that one was restarted by somebody else,
 MOST_ROWS = 50
 """How many rows the notebook keeps for readers without a kernel."""
 
+Bundle = tuple[dict[str, Any], dict[str, Any]]
+"""A notebook's output: its forms by MIME type, and their metadata."""
+
 _HERE = Path(__file__).parent
 
 
@@ -93,11 +96,9 @@ class Jobs(anywidget.AnyWidget):
             # the widget; the page has asked for its own
             self.comm._reply_subshell_for = lambda data, default: default
 
-    def show(self) -> tuple[dict[str, Any], list[Row]]:
-        """Return what a notebook keeps as the widget's output, without texts for readers that have none; and its rows."""
-        rows = self._watcher.begin()
-        data, _ = super()._repr_mimebundle_() or ({}, {})
-        return {kind: shown for kind, shown in data.items() if kind != "text/plain"}, rows
+    def begin(self) -> list[Row]:
+        """Get ready to be shown; return the rows."""
+        return self._watcher.begin()
 
 
 _shown: dict[tuple[str, frozenset[str] | None, bool], Jobs] = {}
@@ -121,19 +122,26 @@ def _listen() -> None:
     events.register("post_run_cell", monitor.cell_ends)
 
 
-def bundle(names: Sequence[str] | None = None) -> dict[str, Any]:
-    """Return the dashboard of some jobs, or of all, as a notebook's output; readers without a kernel see a static table."""
-    root = Root(default_root()).path
-    data, rows = _widget(root, names, card=False).show()
+def bundle(names: Sequence[str] | None = None) -> Bundle:
+    """Return the dashboard of some jobs, or of all; readers without a kernel see a static table."""
+    widget = _widget(Root(default_root()).path, names, card=False)
+    rows = widget.begin()
     chosen = newest(rows, MOST_ROWS)
     rest = f"\n… and {len(rows) - len(chosen)} more" if len(chosen) < len(rows) else ""
-    return {**data, "text/html": static.table(chosen, len(rows)), "text/plain": f"{table.table(chosen)}{rest}"}
+    return _bundle(widget, static.table(chosen, len(rows)), f"{table.table(chosen)}{rest}")
 
 
-def job_bundle(job: Job) -> dict[str, Any]:
-    """Return a job's card as a notebook's output."""
-    data, rows = _widget(str(job.path.parent), [job.name], card=True).show()
-    return {**data, "text/html": static.table(rows, len(rows)), "text/plain": repr(job)}
+def job_bundle(job: Job) -> Bundle:
+    """Return a job's card."""
+    widget = _widget(str(job.path.parent), [job.name], card=True)
+    rows = widget.begin()
+    return _bundle(widget, static.table(rows, len(rows)), repr(job))
+
+
+def _bundle(widget: Jobs, html: str, text: str) -> Bundle:
+    """The widget, with what is seen where it cannot be."""
+    data, metadata = widget._repr_mimebundle_() or ({}, {})
+    return {**data, "text/html": html, "text/plain": text}, metadata
 
 
 def newest(rows: Sequence[Row], most: int) -> list[Row]:

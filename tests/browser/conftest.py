@@ -13,6 +13,8 @@ from .chromium import chromium
 from .jupyter import Notebook, Server, server
 
 LOAD = "%load_ext persist_magic"
+QUICK = "from persist_magic.views import dashboard\ndashboard.BEAT_SECONDS = 1.5"
+"""A page notices sooner that its kernel is silent."""
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +38,7 @@ def notebook(
 
     def make(*cells: str, family: str = "lab") -> Notebook:
         name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name)}.ipynb"
-        load = f"import os\nos.environ['PERSIST_ROOT'] = {session.root!r}\n{LOAD}"
+        load = f"import os\nos.environ['PERSIST_ROOT'] = {session.root!r}\n{LOAD}\n{QUICK}"
         jupyter.write(name, [load, *cells])
         opened.append(Notebook(browser, jupyter, name, family))
         opened[-1].run(0)

@@ -104,7 +104,11 @@ threading.Thread(target=watch, daemon=True).start()"""
     page = notebook("%persist_status", watch)
     page.run(1)
     expect(line(page.output(1), "live")).to_contain_text("running")
-    page.execute("docmanager:save")
+    line(page.output(1), "live").focus()
+    page.page.keyboard.press("ArrowDown")  # no other cell
+    page.page.keyboard.press("Enter")  # no edit of this one
+    expect(page.output(1).get_by_role("tabpanel")).to_contain_text("os.path.exists")
+    page.page.keyboard.press("Control+s")
     saved = f"/api/contents/{page.name}"
     wait_until(lambda: "as of" in jupyter.call(saved).decode(), "the notebook's saving")
     page.open()

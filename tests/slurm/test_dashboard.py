@@ -16,9 +16,7 @@ from ..cluster.cluster import Cluster
 __all__ = ["browser", "jupyter", "notebook"]  # the fixtures
 
 
-def test_a_slurm_job_from_its_queue_to_its_end(
-    cluster: Cluster, notebook: Callable[..., Notebook], tmp_path: Path
-) -> None:
+def test_a_slurm_job_from_its_queue_to_its_end(cluster: Cluster, notebook: Callable[..., Notebook], tmp_path: Path) -> None:
     go, free = tmp_path / "go", tmp_path / "free"
     setup = (
         f"os.environ.update({cluster.environment!r})\n"
