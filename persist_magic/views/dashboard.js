@@ -4,6 +4,7 @@
 // time that it is still there, which logs it shows, and what was clicked. Every text of a job becomes a text node.
 
 const SAMPLES = 60; // as many as a supervisor keeps
+const LEAST_SAMPLES = 12; // for so many a line has room from the beginning
 const ROW_HEIGHT = 30; // pixels, as in dashboard.css
 const SPARE_ROWS = 8; // drawn above and below those that are seen
 const ALIVE_SECONDS = 30;
@@ -346,7 +347,6 @@ const last = (samples) => (samples?.length ? samples[samples.length - 1] : null)
 function sparkline(className) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
-  svg.setAttribute("viewBox", `0 0 ${SAMPLES - 1} 16`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("aria-hidden", "true");
   svg.setAttribute("class", `persist-spark ${className}`);
@@ -356,7 +356,9 @@ function sparkline(className) {
     if (samples === drawn) return;
     drawn = samples;
     const top = Math.max(least, ...samples);
-    const first = SAMPLES - samples.length;
+    const room = Math.max(LEAST_SAMPLES, samples.length);
+    const first = room - samples.length;
+    svg.setAttribute("viewBox", `0 0 ${room - 1} 16`);
     line.setAttribute("points", samples.map((each, at) => `${first + at},${(15 - (14 * each) / top).toFixed(1)}`).join(" "));
   };
   return { svg, draw };

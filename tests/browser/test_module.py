@@ -54,7 +54,7 @@ def test_a_table_tells_all_of_each_job(module: Callable[..., Module]) -> None:
         re.compile(r"train.*running.*local pid 7.*30 %.*\d+ (s|min).*100 %.*2\.0 GB.*epoch 3", re.DOTALL)
     )
     expect(train.locator("progress")).to_have_js_property("value", 0.3)
-    expect(train.locator("svg.persist-cpu polyline")).to_have_attribute("points", "58,8.0 59,1.0")
+    expect(train.locator("svg.persist-cpu polyline")).to_have_attribute("points", "10,8.0 11,1.0")
     expect(train.locator(".persist-progress")).to_have_attribute("title", re.compile("epochs 30 %, 3/10"))
     fit = m.page.locator("tr[data-name=fit]")
     expect(fit).to_contain_text("waiting for resources")
@@ -99,7 +99,7 @@ def test_samples_go_on_where_they_were(module: Callable[..., Module]) -> None:
     usage = Usage(time.time(), 5.0, (50.0, 100.0, 200.0), (1e9, 2e9, 3e9))
     m.rows(row("a", progress=before.progress, usage=usage, last_line="epoch 3"))
     m.pass_time(0.1)
-    expect(m.page.locator("tr[data-name=a] svg.persist-cpu polyline")).to_have_attribute("points", "57,11.5 58,8.0 59,1.0")
+    expect(m.page.locator("tr[data-name=a] svg.persist-cpu polyline")).to_have_attribute("points", "9,11.5 10,8.0 11,1.0")
     expect(m.page.locator("tr[data-name=a]")).to_contain_text("200 %")
 
 
