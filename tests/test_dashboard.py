@@ -9,9 +9,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 
-from .conftest import Session, wait_until
+from .conftest import Session, environment, wait_until
 from .kernels import Kernel, Page, start, widget_of
 
 OLDEST, FIRST_SUBSHELLS, NEWEST = "6.31.0", "7.1.0", ""
@@ -288,3 +291,17 @@ def test_a_root_that_is_not_to_be_read_is_told(kernel: Kernel, session: Session)
     Path(session.root).chmod(0o700)
     page.wait_for(lambda: page.messages[-1].get("trouble") == "", "its end")
     assert page.rows["one"]["state"] == "done"
+
+
+def test_a_notebook_that_was_executed_without_a_page_shows_a_static_table(session: Session, directory: Path) -> None:
+    session.persist("bad", "raise ValueError('<b>')").wait(60)
+    cells = ["%load_ext persist_magic", "%persist_status", "%persist bad"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    where = {"metadata": {"path": str(directory)}}
+    client = NotebookClient(notebook, timeout=120, kernel_name="python3", resources=where, store_widget_state=False)
+    client.execute(env=environment(IPYTHONDIR=str(directory / ".ipython")))
+    nbformat.validate(notebook)
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    assert page.count("1 job, as of ") == 2
+    assert page.count("ValueError: &lt;b&gt;") == 2
+    assert "widget-view+json" not in page
