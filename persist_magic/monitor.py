@@ -239,7 +239,7 @@ class Poller:
         return [self.rows[name] for name in sorted(self.rows)]
 
     def since(self, version: int) -> Changes:
-        """Return what has changed after a version; after 0 that is all."""
+        """Return what has changed after a version; after -1 that is all."""
         changed: list[Row] = []
         gone = []
         for name in reversed(self._news):
@@ -551,12 +551,13 @@ class Monitor:
     def _show(self, views: list[View]) -> int:
         """Poll for the views, and let each look; return how many jobs are still to be read."""
         unread = 0
+        compared = self._may_compare()
         for root in dict.fromkeys(view.root for view in views):
             mine = [view for view in views if view.root == root]
             names = [view.names for view in mine]
             with self._of(root) as poller:
                 poller.look_at(None if None in names else frozenset().union(*filter(None, names)))
-                trouble = self._poll(poller, root)
+                trouble = self._poll(poller, root, compared)
                 unread += poller.unread
                 for view in mine:
                     looked = False
@@ -566,11 +567,11 @@ class Monitor:
                         self.detach(view)
         return unread
 
-    def _poll(self, poller: Poller, root: str) -> str:
+    def _poll(self, poller: Poller, root: str, compared: bool) -> str:
         """Poll once; return what went wrong, or nothing."""
         try:
             poller.poll(_SLICE_SECONDS, compared=False)
-            if self._may_compare():
+            if compared:
                 poller.compare(asked_names(root))
         except PersistError as error:
             return str(error)

@@ -159,8 +159,11 @@ def test_a_page_that_says_nothing_more_is_gone_but_not_while_the_kernel_is_busy(
     assert page.answer("rows")["whole"]
 
 
-def test_an_idle_page_hears_that_the_kernel_lives_and_no_more(kernel: Kernel, session: Session) -> None:
-    for name in ("one", "two"):
+@pytest.mark.parametrize("names", [("one", "two"), ()], ids=["ended jobs", "no jobs"])
+def test_an_idle_page_hears_that_the_kernel_lives_and_no_more(
+    kernel: Kernel, session: Session, names: tuple[str, ...]
+) -> None:
+    for name in names:
         session.persist(name, "1").wait(60)
     kernel.run("from persist_magic.views import dashboard\ndashboard.BEAT_SECONDS = 2")
     page = Page(kernel, widget_of(kernel.messages("%persist_status")))

@@ -68,7 +68,7 @@ def test_what_becomes_of_ended_jobs_is_seen(session: Session) -> None:
     for name in ("again", "gone", "stays"):
         session.persist(name, "1").wait(60)
     poller = Poller()
-    version = (looked(poller), poller.since(0))[1].version
+    version = (looked(poller), poller.since(-1))[1].version
     session.job("gone").cleanup()
     session.job("again").rerun().wait(60)
     session.persist("new", "1").wait(60)

@@ -27,6 +27,7 @@ from ..errors import NameTaken, PersistError, UsageError
 from ..job import Job, default_root, load
 from ..monitor import ENDED, Poller, Row, monitor
 from ..store import Root
+from ..text import harmless
 from . import page as static
 from . import table, wire
 from .actions import ACTIONS
@@ -160,7 +161,7 @@ class _Watcher:
         self._pages: dict[str, _Page] = {}
         self._awaited_since: float | None = None  # the first page, on the monotonic clock
         self._context = contextvars.copy_context()
-        self._version = 0
+        self._version = -1  # of the poller's rows, as far as the pages have been told; -1 is not at all
         self._number = 0  # of the last message with rows
         self._sent: dict[str, wire.Values] = {}
         self._told_of = (-1, "")  # jobs that are still to be read, and trouble
@@ -197,7 +198,7 @@ class _Watcher:
             self._awaited_since = None
             known = self._pages.get(page)
             if known is None or what in ("hello", "resync"):
-                self._version, self._sent, self._told_of = 0, {}, (-1, "")
+                self._version, self._sent, self._told_of = -1, {}, (-1, "")
             known = self._pages.setdefault(page, _Page(0.0))
             known.heard = time.monotonic()
             # messages that follow belong to the page's own, not to whatever cell runs
@@ -245,7 +246,7 @@ class _Watcher:
             return True
 
     def _tell(self, poller: Poller, trouble: str) -> None:
-        whole = self._version == 0
+        whole = self._version < 0
         news = poller.since(self._version)
         rows = [row for row in news.rows if self.names is None or row.name in self.names]
         written = wire.changes(rows, self._sent)
@@ -257,7 +258,7 @@ class _Watcher:
             self._told_of = poller.unread, trouble
             self._number += 1
             told = {"do": "rows", "whole": whole, "number": self._number, "gone": gone, "unread": poller.unread}
-            self._say({**told, "trouble": trouble, "time": time.time()}, written)
+            self._say({**told, "trouble": harmless(trouble), "time": time.time()}, written)
         for each in list(self._tails):
             if not any(each in page.logs for page in self._pages.values()):
                 del self._tails[each]
@@ -272,9 +273,10 @@ class _Watcher:
         return _ENDED_BEAT_SECONDS if ended else BEAT_SECONDS
 
     def _tell_log(self, name: str, err: bool) -> None:
-        tail = self._tails.setdefault((name, err), Tail(Job(name, self.root), err))
         try:
-            change = tail.change()
+            if (name, err) not in self._tails:
+                self._tails[name, err] = Tail(Job(name, self.root), err)
+            change = self._tails[name, err].change()
         except (PersistError, OSError):  # deleted, or damaged, of which the row tells
             return
         if change is not None:
@@ -303,5 +305,6 @@ class _Watcher:
         except Exception as error:  # noqa: BLE001  whatever it is, the page waits for an answer
             words = str(error) if isinstance(error, PersistError) else f"{type(error).__name__}: {error}"
             answer |= {"ok": False, "words": words}
+        answer["words"] = harmless(answer["words"])
         context.run(self._say, {"do": "answer", "request": request, **answer}, data)
         monitor.look_now(self.root, name)
