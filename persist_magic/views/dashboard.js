@@ -677,6 +677,49 @@ function grid(head, lines) {
   return element("table", { className: "persist-grid" }, element("thead", {}, element("tr", {}, ...titles)), element("tbody", {}, ...body));
 }
 
+// ---------------------------------------------------------------- a view
+
+/** What the table and the card have in common: the kernel's words, questions, the panel of a job that is opened. */
+class View {
+  constructor(jobs, el) {
+    this.jobs = jobs;
+    this.el = el;
+    this.question = new Question();
+    this.said = element("span", { className: "persist-said", role: "status" });
+    this.banner = element("div", { className: "persist-banner", role: "alert", hidden: true });
+    this.place = element("div"); // of the panel
+    this.update = this.update.bind(this);
+    this.timer = setInterval(() => this.tick(), 1000);
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    this.panel?.stop();
+    this.jobs.leave(this.update);
+  }
+
+  update(what, detail) {
+    if (what === "act") this.say(detail);
+    if (what !== "log") this.draw(what === "rows");
+    this.showConnection();
+    this.panel?.update(what, detail);
+  }
+
+  /** What becomes of something that was asked for. Of reading that is seen; only that it has to wait is said. */
+  say({ verb, name, words, ok, over }) {
+    const reads = verb === "details" || verb === "outputs";
+    setText(this.said, reads ? (over ? "" : words) : over ? words : `${verb} ${name}: ${words || "…"}`);
+    this.said.classList.toggle("persist-error", ok === false && !reads);
+  }
+
+  showConnection() {
+    const words = this.jobs.connectionWords() || this.jobs.trouble;
+    this.banner.hidden = !words;
+    setText(this.banner, words);
+    this.el.classList.toggle("persist-lost", this.jobs.connection !== "live" && Boolean(words));
+  }
+}
+
 // ---------------------------------------------------------------- the table
 
 const COLUMNS = [
@@ -697,10 +740,9 @@ function byDefault(a, b) {
 }
 
 /** Columns, sort, filter and search; only rows that are seen are drawn. */
-class Table {
+class Table extends View {
   constructor(jobs, el) {
-    this.jobs = jobs;
-    this.el = el;
+    super(jobs, el);
     this.sorted = null; // { key, down }
     this.only = "";
     this.words = "";
@@ -708,29 +750,22 @@ class Table {
     this.pool = [];
     this.current = null;
     this.dirty = true;
-    this.question = new Question();
     this.build();
-    this.update = this.update.bind(this);
-    this.timer = setInterval(() => this.tick(), 1000);
-    this.sizes = new ResizeObserver(() => this.redraw(false));
+    this.sizes = new ResizeObserver(() => this.draw(false));
     this.sizes.observe(this.scroller);
     jobs.enter(this.update);
     this.paint();
   }
 
   stop() {
-    clearInterval(this.timer);
+    super.stop();
     cancelAnimationFrame(this.frame);
     this.sizes.disconnect();
-    this.panel?.stop();
-    this.jobs.leave(this.update);
   }
 
   build() {
     this.search = element("input", { type: "search", className: "persist-search", placeholder: "Search", "aria-label": "Search jobs" });
     this.chips = element("div", { className: "persist-chips", role: "group", "aria-label": "Filter by state" });
-    this.said = element("span", { className: "persist-said", role: "status" });
-    this.banner = element("div", { className: "persist-banner", role: "alert", hidden: true });
     this.heads = COLUMNS.map(({ key, title, number }) =>
       element("th", { scope: "col", className: `persist-c-${key}${number ? " persist-number" : ""}`, "aria-sort": "none" },
         button(title, { className: "persist-sort", "data-key": key })));
@@ -742,13 +777,12 @@ class Table {
     this.table = element("table", { className: "persist-table", "aria-label": "Jobs" }, head, this.body);
     this.empty = element("p", { className: "persist-empty persist-quiet", hidden: true });
     this.scroller = element("div", { className: "persist-scroller", tabIndex: 0, role: "region", "aria-label": "Table of jobs" }, this.table, this.empty);
-    this.place = element("div");
     this.el.append(
       element("div", { className: "persist-bar" }, this.search, this.chips, this.said),
       this.banner, this.question.box, this.scroller, this.place,
     );
-    this.scroller.addEventListener("scroll", () => this.redraw(false), { passive: true });
-    this.search.addEventListener("input", () => { this.words = this.search.value.toLowerCase(); this.redraw(true); });
+    this.scroller.addEventListener("scroll", () => this.draw(false), { passive: true });
+    this.search.addEventListener("input", () => { this.words = this.search.value.toLowerCase(); this.draw(true); });
     this.chips.addEventListener("click", (event) => this.choose(event.target.dataset?.state));
     head.addEventListener("click", (event) => event.target.dataset?.key && this.sort(event.target.dataset.key));
     this.body.addEventListener("click", (event) => this.click(event));
@@ -761,7 +795,7 @@ class Table {
   choose(state) {
     if (state === undefined) return;
     this.only = this.only === state ? "" : state;
-    this.redraw(true);
+    this.draw(true);
   }
 
   /** Upwards, downwards, then as it was. */
@@ -773,7 +807,7 @@ class Table {
       const chosen = this.sorted?.key === COLUMNS[at].key;
       head.setAttribute("aria-sort", chosen ? (this.sorted.down ? "descending" : "ascending") : "none");
     });
-    this.redraw(true);
+    this.draw(true);
   }
 
   click(event) {
@@ -785,7 +819,7 @@ class Table {
     const name = event.target.closest("tr")?.dataset.name;
     if (name && name !== this.current) {
       this.current = name;
-      this.redraw(false);
+      this.draw(false);
     }
   }
 
@@ -818,7 +852,7 @@ class Table {
     if (same) return this.close(name);
     this.panel = new Panel(this.jobs, name, tab, () => this.close(name));
     this.place.replaceChildren(this.panel.box);
-    this.redraw(false);
+    this.draw(false);
   }
 
   close(name) {
@@ -826,40 +860,14 @@ class Table {
     this.panel = undefined;
     const inside = this.place.contains(this.el.getRootNode().activeElement);
     this.place.replaceChildren();
-    this.redraw(false);
+    this.draw(false);
     if (inside) this.pool.find((each) => each.name === name)?.line.focus({ preventScroll: true });
-  }
-
-  // ---- what the kernel tells
-
-  update(what, detail) {
-    if (what === "rows") this.redraw(true);
-    else if (what === "act") this.say(detail);
-    if (what === "connection" || what === "rows") this.connection();
-    this.panel?.update(what, detail);
-  }
-
-  say({ verb, name, words, ok, over }) {
-    if (verb === "details" || verb === "outputs") {
-      if (!over && words) this.said.textContent = words;
-      else if (over) this.said.textContent = "";
-    } else {
-      this.said.textContent = over ? words : `${verb} ${name}: ${words || "…"}`;
-      this.said.classList.toggle("persist-error", ok === false);
-    }
-    this.redraw(false);
-  }
-
-  connection() {
-    const words = this.jobs.connectionWords() || this.jobs.trouble;
-    this.banner.hidden = !words;
-    if (this.banner.textContent !== words) this.banner.textContent = words;
-    this.el.classList.toggle("persist-lost", this.jobs.connection !== "live" && Boolean(words));
   }
 
   // ---- drawing
 
-  redraw(dirty) {
+  /** Draw with the next frame; `dirty` says whether rows may come, go or move. */
+  draw(dirty) {
     this.dirty ||= dirty;
     this.frame ||= requestAnimationFrame(() => this.paint());
   }
@@ -868,7 +876,7 @@ class Table {
     if (document.visibilityState !== "visible") return;
     const now = this.jobs.now();
     for (const each of this.pool) if (each.row && LIVE.has(each.row.state)) each.cells.tick(each.row, now);
-    this.connection();
+    this.showConnection();
   }
 
   paint() {
@@ -978,38 +986,25 @@ class Table {
 // ---------------------------------------------------------------- the card
 
 /** One job: its state in two lines, and on demand its details, logs and outputs. */
-class Card {
+class Card extends View {
   constructor(jobs, el, name) {
-    this.jobs = jobs;
+    super(jobs, el);
     this.name = name;
     this.cells = new Cells();
-    this.question = new Question();
     this.actions = new Actions(jobs, this.question.ask, (_, tab) => this.open(tab));
     this.details = button("details", { className: "persist-button", "aria-label": `details ${name}`, "aria-expanded": "false" });
     this.details.addEventListener("click", () => this.open("details"));
-    this.said = element("span", { className: "persist-said", role: "status" });
-    this.banner = element("div", { className: "persist-banner", role: "alert", hidden: true });
-    this.place = element("div");
     const cells = this.cells;
     const labelled = (label, cell) => element("span", { className: "persist-fact" }, element("span", { className: "persist-quiet", textContent: label }), cell);
     this.facts = [labelled("for", cells.elapsed), labelled("queued for", cells.waited), labelled("CPU", cells.cpu), labelled("memory", cells.memory)];
-    this.el = el;
     el.classList.add("persist-card");
     this.buttons = element("span", { className: "persist-buttons" }, this.details, this.actions.box);
     this.line = element("div", { className: "persist-line" }, element("strong", { className: "persist-title", textContent: name }),
       cells.state, cells.where, cells.progress, ...this.facts, this.buttons);
     this.second = element("div", { className: "persist-line persist-second" }, cells.message, this.said);
     el.append(this.banner, this.line, this.second, this.question.box, this.place);
-    this.update = this.update.bind(this);
-    this.timer = setInterval(() => this.tick(), 1000);
     jobs.enter(this.update);
     this.draw();
-  }
-
-  stop() {
-    clearInterval(this.timer);
-    this.panel?.stop();
-    this.jobs.leave(this.update);
   }
 
   open(tab) {
@@ -1025,23 +1020,10 @@ class Card {
     this.details.focus({ preventScroll: true });
   }
 
-  update(what, detail) {
-    if (what === "rows" || what === "connection") this.draw();
-    if (what === "act") this.say(detail);
-    this.panel?.update(what, detail);
-  }
-
-  say({ verb, words, ok, over }) {
-    if (verb !== "details" && verb !== "outputs") this.said.textContent = over ? words : `${verb}: ${words || "…"}`;
-    else this.said.textContent = over ? "" : words;
-    this.said.classList.toggle("persist-error", ok === false);
-    this.draw();
-  }
-
   tick() {
     const row = this.jobs.rows.get(this.name);
     if (row && LIVE.has(row.state)) this.cells.tick(row, this.jobs.now());
-    this.drawBanner();
+    this.showConnection();
   }
 
   draw() {
@@ -1056,14 +1038,6 @@ class Card {
     this.facts[0].hidden = !took.textContent;
     this.facts[1].hidden = !(row.state === "queued" && queued.textContent);
     this.facts[2].hidden = this.facts[3].hidden = this.cells.cpu.hidden;
-    this.drawBanner();
-  }
-
-  drawBanner() {
-    const words = this.jobs.connectionWords() || this.jobs.trouble;
-    this.banner.hidden = !words;
-    if (this.banner.textContent !== words) this.banner.textContent = words;
-    this.el.classList.toggle("persist-lost", this.jobs.connection !== "live" && Boolean(words));
   }
 }
 
