@@ -13,15 +13,44 @@ import pytest
 
 from persist_magic.errors import BackendError
 from persist_magic.job import jobs
-from persist_magic.monitor import rows
+from persist_magic.monitor import Poller, rows
 from persist_magic.status import JobState
 from persist_magic.views.table import table
 
 from ..cluster.cluster import Cluster
 from ..conftest import Session, wait_until
-from .conftest import SlurmSession, made_cluster, on, printed, started
+from .conftest import SlurmSession, made_cluster, on, printed, shim, started
 
 WAIT_FOR = "import os, time\nprint('begun')\nwhile not os.path.exists({path!r}): time.sleep(0.05)\n"
+
+
+def test_who_watches_does_not_wait_for_a_squeue_that_hangs(
+    slurm: SlurmSession, cluster: Cluster, session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queued = slurm.persist("queued", "1", "--hold")
+    wait_until(lambda: queued.status().reason.startswith("held by its user"), "the reason")
+    answers, asked, marker = tmp_path / "answers", tmp_path / "asked", tmp_path / "marker"
+    shim(
+        tmp_path / "bin",
+        monkeypatch,
+        "squeue",
+        f'touch "{asked}"\nuntil [ -e "{answers}" ]; do sleep 0.05; done\nexec $REAL "$@"',
+    )
+    local = session.persist("here", WAIT_FOR.format(path=str(marker)))
+    poller = Poller(root=session.root)
+    wait_until(lambda: (poller.poll(), asked.exists())[1], "a question")
+    wait_until(lambda: (poller.poll(), poller.rows["here"].state)[1] == "running", "the start of the local one")
+    marker.touch()
+    local.wait(60)
+    poller.poll()
+    assert (poller.rows["here"].state, poller.rows["queued"].state) == ("done", "queued")
+    assert poller.rows["queued"].reason.startswith("held by its user")  # as it was known before
+    assert "squeue" not in poller.rows["queued"].note  # it has not been given up
+    answers.touch()
+    handle = queued.directory.handle()
+    assert handle is not None
+    cluster.run("scancel", handle.id)
+    wait_until(lambda: (poller.poll(), poller.rows["queued"].state)[1] == "cancelled", "its answer")
 
 
 def test_the_controller_is_stopped_with_jobs_queued_and_running(slurm: SlurmSession, cluster: Cluster, marker: Path) -> None:
