@@ -94,7 +94,7 @@ class Page:
     """
 
     def __init__(self, kernel: Kernel, widget: str, subshell: bool = True, name: str = "page") -> None:
-        self._client, self._widget, self.name = kernel.client, widget, name
+        self._client, self.widget, self.name = kernel.client, widget, name
         self.rows: dict[str, dict[str, Any]] = {}
         self.messages: list[dict[str, Any]] = []
         self.parents: list[str] = []
@@ -108,7 +108,7 @@ class Page:
     def say(self, do: str, **more: Any) -> str:
         """Say something; return the message's id."""
         content = {"do": do, "page": self.name, "logs": [], "pull": False, **more}
-        body = {"comm_id": self._widget, "data": {"method": "custom", "content": content}}
+        body = {"comm_id": self.widget, "data": {"method": "custom", "content": content}}
         message = self._client.session.msg("comm_msg", body)
         message["header"]["subshell_id"] = self.subshell
         self._client.shell_channel.send(message)
@@ -123,7 +123,7 @@ class Page:
             except queue.Empty:
                 return heard
             body = message["content"]
-            if message["msg_type"] != "comm_msg" or body["comm_id"] != self._widget or body["data"]["method"] != "custom":
+            if message["msg_type"] != "comm_msg" or body["comm_id"] != self.widget or body["data"]["method"] != "custom":
                 continue
             content = body["data"]["content"]
             if message["buffers"]:

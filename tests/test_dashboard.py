@@ -66,7 +66,9 @@ def test_it_lives_while_a_cell_computes(
     page = Page(kernel, widget_of(kernel.messages("%persist_status")), subshell=version != OLDEST)
     page.wait_for(lambda: page.rows.get("train", {}).get("state") == "running", "the first rows")
     busy = directory / "busy"
-    kernel.client.execute(f"{WAIT.format(str(busy))}\nprint('free')")
+    session.persist("third", "1").wait(60)
+    # the cell speaks to the page, too, from the kernel's main thread
+    kernel.client.execute(f"%persist_status\n{WAIT.format(str(busy))}\nprint('free')")
     wait_until(lambda: "busy" in str(kernel.client.get_iopub_msg(timeout=60)["content"].get("execution_state")), "the cell")
     marker.touch()
     page.wait_for(lambda: page.rows["train"]["state"] == "done", "its end, while the kernel computes")
@@ -134,6 +136,8 @@ def test_there_is_one_thread_and_none_when_nobody_looks(kernel: Kernel, session:
         pages.append(Page(kernel, widget_of(kernel.messages(cell)), name=cell))
         assert pages[-1].answer("rows")["whole"]
     assert [len(page.rows) for page in pages] == [2, 1, 1, 1]
+    # how soon the next word comes: of the card of a job that has ended hardly any is expected
+    assert [page.messages[-1]["next"] for page in pages] == [5.0, 5.0, 60.0, 60.0]
     assert threads(kernel) == 1
     for page in pages:
         page.say("bye")
@@ -203,6 +207,9 @@ def test_what_is_clicked_is_done_and_acknowledged(kernel: Kernel, session: Sessi
     assert kernel.run("x") == "5"
     assert page.act("fetch", "fit-2", sure=True)["ok"]
     assert kernel.run("x") == "1"
+    kernel.run("del x, y; fit_2 = 'mine'")
+    assert page.act("fetch", "fit-2")["ask"] == "fit_2 already in the session."
+    assert kernel.run("fit_2, 'x' in globals()") == "('mine', False)"
     answer = page.act("clean", "live")
     assert not answer["ok"]
     assert "live" in answer["words"]
@@ -249,7 +256,10 @@ def test_a_log_is_sent_as_it_grows(kernel: Kernel, session: Session, marker: Pat
     page.wait_for(lambda: any(each.get("text") == "second\n" for each in page.messages), "the second")
     logs = [each for each in page.messages if each["do"] == "log"]
     assert [each["keep"] for each in logs if each["text"].startswith("second")] == [1]
-    page.say("logs", logs=[["live", True], ["nowhere", False]])
+    other = Page(kernel, page.widget, name="other")
+    other.say("logs", logs=[["live", False]])
+    other.wait_for(lambda: any(each.get("text") == "first\nsecond\n" for each in other.messages), "all of it")
+    page.say("logs", logs=[["live", True], ["nowhere", False], ["../..", False]])
     assert (
         page.wait_for(lambda: [each for each in page.messages if each["do"] == "log" and each["err"]], "stderr")[0]["text"]
         == ""
@@ -270,6 +280,15 @@ def test_in_colab_all_is_said_while_a_message_of_the_pages_is_handled(kernel: Ke
     wait_until(lambda: threads(kernel) == 0, "no thread of the monitor's")
 
 
+COUNTED = """
+from persist_magic.job import Job
+compared, staleness = [], Job.staleness
+def counted(job):
+    compared.append(job)
+    return staleness(job)
+Job.staleness = counted"""
+
+
 def test_what_the_session_has_edited_shows_without_a_question(kernel: Kernel) -> None:
     kernel.run("alpha = 1")
     kernel.run("%%persist fit\nalpha + 1")
@@ -280,6 +299,9 @@ def test_what_the_session_has_edited_shows_without_a_question(kernel: Kernel) ->
     page.wait_for(lambda: page.rows["fit"].get("staleness") == "result predates your edit: alpha changed", "the remark")
     kernel.run("alpha = 1")
     page.wait_for(lambda: page.rows["fit"].get("staleness", "") == "", "that it is gone")
+    kernel.run(COUNTED)
+    page.wait_for(lambda: (page.say("resync"), page.hear(1.1), len(page.messages) > 20)[2], "some polls")
+    assert kernel.run("len(compared)") == "1"  # once for the cell that came before, however often was polled
 
 
 def test_a_root_that_is_not_to_be_read_is_told(kernel: Kernel, session: Session) -> None:
