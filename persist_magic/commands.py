@@ -63,6 +63,11 @@ def _found(names: Iterable[str]) -> list[Job]:
     return [load(name) for name in names]
 
 
+def _touched(job: Job) -> None:
+    """Let the session's views see at once what was done to a job."""
+    monitor.monitor.touched(str(job.path.parent), job.name)
+
+
 # ---------------------------------------------------------------- the verbs
 
 
@@ -210,6 +215,7 @@ def _cancel(words: argparse.Namespace) -> int:
             print(harmless(f"{job.name}: had ended, {status.describe(time.time())}"))
             continue
         job.cancel(force=words.force)
+        _touched(job)
         live.append(job)
     deadline = time.monotonic() + _CANCEL_SECONDS
     for job in live:
@@ -244,6 +250,7 @@ def _clean(words: argparse.Namespace) -> int:
         chosen = ended_jobs(jobs(), frozenset(states or every), words.older or 0.0)
     for job in chosen:
         job.cleanup()
+        _touched(job)
         print(f"deleted {job.name}")
     if not chosen:
         print("nothing to delete")
@@ -256,6 +263,7 @@ def _rerun_words(parser: argparse.ArgumentParser) -> None:
 
 def _rerun(words: argparse.Namespace) -> int:
     job = load(words.name).rerun(words.options)
+    _touched(job)
     print(harmless(f"{job.name}: run {job.status().run} → {job.spec().backend}"))
     return 0
 

@@ -873,7 +873,7 @@ class Job:
         """
         kept = self.variables.describe()
         chosen = [name for name in kept if kept[name].payload is not None] if names is None else list(names)
-        taken = tuple(name for name in chosen if name in namespace and not isinstance(namespace[name], types.ModuleType))
+        taken = taken_names(chosen, namespace)
         if taken and not overwrite:
             raise NameTaken(self.name, taken)
         values, left_out = {}, []
@@ -1187,6 +1187,11 @@ class Job:
             return harmless(f"<Job {self.name}: {'; '.join((status.describe(time.time()), *self.remarks(status)))}>")
         except PersistError as error:
             return f"<Job {self.name}: {error}>"
+
+
+def taken_names(names: Iterable[str], namespace: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return those names under which a session has something of its own, and not just a module."""
+    return tuple(name for name in names if name in namespace and not isinstance(namespace[name], types.ModuleType))
 
 
 def ended_jobs(of: Iterable[Job], states: frozenset[JobState], older: float = 0.0) -> list[Job]:

@@ -30,6 +30,9 @@ _SETTLED_SECONDS = 2.0
 """A modification time that is younger may stay the same although something changes: clocks of file systems have grains."""
 _ENDED_A_LOOK = 200
 """How many of the ended jobs are looked at in each poll, one after the other: whether they are still what they were."""
+_RESTLESS_A_LOOK = 100
+"""How many of the jobs that neither run nor have ended are read in each poll although nothing was written: a scheduler may
+say something new of them."""
 _BATCH = 100
 """How many jobs are read before it is asked whether there is time for more."""
 _QUICK_SECONDS = 0.5
@@ -141,9 +144,10 @@ def _row(job: Job, status: Status | PersistError, compared: bool) -> Row | None:
         spec, handle, run = job.spec(), job.directory.handle(), job.directory.run(status.run)
         started, progress, usage = run.started(), run.progress(), run.usage()
         submitted = run.submitted() if run.number > 1 else None
+        line = last_line(run.stdout_path) if status.state is not JobState.DONE else ""
     except NoSuchJob:
         return None
-    except PersistError as error:
+    except (PersistError, OSError) as error:
         return Row(job.name, "damaged", str(error))
     return Row(
         name=job.name,
@@ -161,7 +165,7 @@ def _row(job: Job, status: Status | PersistError, compared: bool) -> Row | None:
         ended=status.seen if status.state.ended else None,
         progress=progress,
         usage=usage,
-        last_line=last_line(run.stdout_path) if status.state is not JobState.DONE else "",
+        last_line=line,
         staleness=staleness_words(status.state, job.staleness()) if compared else "",
     )
 
@@ -221,7 +225,8 @@ class Poller:
         self._unread: dict[str, None] = {}  # an ordered set
         self._ended: dict[str, tuple[int, ...]] = {}
         self._running: dict[str, tuple[int, ...]] = {}
-        self._restless: set[str] = set()
+        self._restless: dict[str, tuple[int, ...]] = {}
+        self._waiting: list[str] = []
         self._round: list[str] = []
         self._listed: tuple[int, float] | None = None  # the root's modification time, and when it was listed
 
@@ -229,7 +234,7 @@ class Poller:
         """Look at these jobs from now on, or at all; what is known of others stays as it was."""
         chosen = frozenset(names) if names is not None else None
         if chosen != self._names:
-            self._names, self._listed, self._round = chosen, None, []
+            self._names, self._listed, self._round, self._waiting = chosen, None, [], []
 
     def _chosen(self, names: Iterable[str]) -> list[str]:
         return [name for name in names if self._names is None or name in self._names]
@@ -261,7 +266,7 @@ class Poller:
         if name in self.rows:
             self._ended.pop(name, None)
             self._running.pop(name, None)
-            self._restless.add(name)
+            self._restless[name] = ()
 
     def poll(self, seconds: float = math.inf, wait: float | None = _QUICK_SECONDS, compared: bool = True) -> None:
         """Look again.
@@ -280,7 +285,7 @@ class Poller:
         """
         deadline = time.monotonic() + seconds
         self._find()
-        due = [*self._chosen(self._restless), *self._ended_that_changed()]
+        due = [*self._restless_that_are_due(), *self._ended_that_changed()]
         # taken before anything is read, as the keys below: what is written meanwhile shows next time
         traces = {name: _traces(self._jobs[name], self.rows[name]) for name in self._chosen(self._running)}
         due += [name for name, found in traces.items() if not self._as_before(name, *found)]
@@ -318,9 +323,8 @@ class Poller:
         self._unread.update(dict.fromkeys(sorted(new, key=lambda name: (*_key(self._jobs[name])[1:], name), reverse=True)))
 
     def _drop(self, name: str) -> None:
-        for known in (self._jobs, self.rows, self._unread, self._ended, self._running):
+        for known in (self._jobs, self.rows, self._unread, self._ended, self._running, self._restless):
             known.pop(name, None)
-        self._restless.discard(name)
         self._tell(name)
 
     # ---- what has become of them
@@ -333,10 +337,26 @@ class Poller:
         del self._round[-_ENDED_A_LOOK:]
         return [name for name in looked_at if self._ended[name] != _key(self._jobs[name])]
 
+    def _restless_that_are_due(self) -> list[str]:
+        """Those for which something has been written, and in turns the others."""
+        chosen = self._chosen(self._restless)
+        if not self._waiting:
+            self._waiting = list(chosen)
+        due = dict.fromkeys(name for name in self._waiting[-_RESTLESS_A_LOOK:] if name in self._restless)
+        del self._waiting[-_RESTLESS_A_LOOK:]
+        if len(chosen) > len(due):
+            wrote = (name for name in chosen if self._restless[name] != _written(self._jobs[name], self.rows[name]))
+            due |= dict.fromkeys(wrote)
+        return list(due)
+
+    def unread_of(self, names: Collection[str] | None) -> int:
+        """Return how many of these jobs, or of all, have not been read yet."""
+        return self.unread if names is None else sum(name in self._unread for name in names)
+
     def _as_before(self, name: str, traces: tuple[int, ...], beat: float) -> bool:
         """Whether a job that runs has written nothing since, and its heart beats."""
         row = self.rows[name]
-        if not traces or traces != self._running[name] or not 0 <= time.time() - beat < HEARTBEAT_SECONDS + 2:
+        if row.stale or not traces or traces != self._running[name] or not 0 <= time.time() - beat < HEARTBEAT_SECONDS + 2:
             return False
         self.rows[name] = replace(row, seen=max(row.seen or 0.0, beat))
         return True
@@ -345,6 +365,7 @@ class Poller:
         self, names: Sequence[str], traces: dict[str, tuple[tuple[int, ...], float]], wait: float | None, compared: bool
     ) -> None:
         keys = {name: _key(self._jobs[name]) for name in names}
+        written = {name: _written(self._jobs[name], self.rows.get(name)) for name in names}
         fresh = {row.name: row for row in rows([self._jobs[name] for name in names], compared, wait)}
         for name in names:
             before = self.rows.get(name)
@@ -352,15 +373,14 @@ class Poller:
                 self._drop(name)
                 continue
             row = fresh[name] if compared or before is None else replace(fresh[name], staleness=before.staleness)
-            for known in (self._unread, self._ended, self._running):
+            for known in (self._unread, self._ended, self._running, self._restless):
                 known.pop(name, None)
-            self._restless.discard(name)
             if row.state in ENDED:
                 self._ended[name] = keys[name]
             elif row.state == JobState.RUNNING.value:
                 self._running[name] = traces.get(name, ((), 0.0))[0]
             else:
-                self._restless.add(name)
+                self._restless[name] = written[name]
             self.rows[name] = row
             if row != before:
                 self._tell(name)
@@ -384,6 +404,18 @@ def _key(job: Job) -> tuple[int, ...]:
     except OSError:
         return ()
     return info.st_ino, info.st_mtime_ns
+
+
+def _written(job: Job, row: Row | None) -> tuple[int, ...]:
+    """What changes when something is written to a job's directory, or to that of its run."""
+    run = job.directory.run(row.run if row is not None and row.run is not None else 1)
+    times = []
+    for path in (job.directory.path, run.path):
+        try:
+            times.append(os.stat(path).st_mtime_ns)
+        except OSError:
+            times.append(0)
+    return tuple(times)
 
 
 def _traces(job: Job, row: Row) -> tuple[tuple[int, ...], float]:
@@ -438,18 +470,17 @@ class Monitor:
 
     Attributes
     ----------
-    busy : bool
-        Whether the session computes, as far as it has said so.
     idle_since : float
         When the session last came to an end, on the monotonic clock.
     """
 
     def __init__(self) -> None:
-        self.busy = False
         self.idle_since = 0.0
+        self._cells = 0  # that run, one within the other
         self._lock = threading.Lock()
         self._watched: list[tuple[Job, Callable[[Job, Status], None]]] = []
-        self._views: list[View] = []
+        self._views: dict[View, int] = {}  # how often each has been attached
+        self._touched: set[tuple[str, str]] = set()
         self._pollers: dict[str, _Shared] = {}
         self._compared_at = 0.0
         self._thread: threading.Thread | None = None
@@ -466,25 +497,23 @@ class Monitor:
     def attach(self, view: View) -> None:
         """Let a view look after each poll, until it says that nobody looks any more."""
         with self._lock:
-            if view not in self._views:
-                self._views.append(view)
+            self._views[view] = self._views.get(view, 0) + 1
             self._run()
 
     def detach(self, view: View) -> None:
         """Let a view look no more."""
         with self._lock:
-            if view in self._views:
-                self._views.remove(view)
+            self._views.pop(view, None)
 
     def look_for(self, view: View) -> None:
         """Poll, and let a view look, in this thread."""
         self._show([view])
 
-    def look_now(self, root: str = "", name: str = "") -> None:
-        """Poll at once, and read a job again if one is named: something has been done to it."""
-        if name:
-            with self._of(root) as poller:
-                poller.forget(name)
+    def touched(self, root: str, name: str) -> None:
+        """Poll at once, and read a job again: this process has done something to it."""
+        with self._lock:
+            if root in self._pollers:
+                self._touched.add((root, name))
         self._news.set()
 
     def snapshot(self, root: str, names: Collection[str] | None, seconds: float) -> tuple[list[Row], int]:
@@ -492,15 +521,21 @@ class Monitor:
         with self._of(root) as poller:
             poller.look_at(names)
             poller.poll(seconds, wait=0.0)
-            return [row for row in poller.table() if names is None or row.name in names], poller.unread
+            shown = [row for row in poller.table() if names is None or row.name in names]
+            return shown, poller.unread_of(names)
 
     def cell_begins(self, *_: object) -> None:
         """The session computes from now on."""
-        self.busy = True
+        self._cells += 1
 
     def cell_ends(self, *_: object) -> None:
         """The session is free again; its data may have changed."""
-        self.busy, self.idle_since = False, time.monotonic()
+        self._cells, self.idle_since = max(0, self._cells - 1), time.monotonic()
+
+    @property
+    def busy(self) -> bool:
+        """Whether the session computes, as far as it has said so."""
+        return self._cells > 0
 
     @contextlib.contextmanager
     def _of(self, root: str) -> Iterator[Poller]:
@@ -530,7 +565,9 @@ class Monitor:
                 with _reported():
                     self._look(watched)
             if views and time.monotonic() >= views_at:
-                unread = self._show(views)
+                unread = 0
+                with _reported():
+                    unread = self._show(views)
                 views_at = time.monotonic() + (0.0 if unread else POLL_SECONDS)
             until_views = max(0.0, views_at - time.monotonic()) if views else math.inf
             if self._news.wait(min(until_views, next(pause) if watched else math.inf)):
@@ -558,23 +595,30 @@ class Monitor:
             with self._of(root) as poller:
                 poller.look_at(None if None in names else frozenset().union(*filter(None, names)))
                 trouble = self._poll(poller, root, compared)
-                unread += poller.unread
+                unread += poller.unread if not trouble else 0
                 for view in mine:
-                    looked = False
-                    with _reported():
-                        looked = view.look(poller, trouble)
-                    if not looked:
-                        self.detach(view)
+                    attached = self._views.get(view)
+                    if not view.look(poller, trouble):
+                        with self._lock:  # unless somebody has come meanwhile
+                            if self._views.get(view) == attached:
+                                self._views.pop(view, None)
         return unread
 
     def _poll(self, poller: Poller, root: str, compared: bool) -> str:
         """Poll once; return what went wrong, or nothing."""
+        with self._lock:
+            names = [name for place, name in self._touched if place == root]
+            self._touched.difference_update((root, name) for name in names)
+        for name in names:
+            poller.forget(name)
         try:
             poller.poll(_SLICE_SECONDS, compared=False)
             if compared:
                 poller.compare(asked_names(root))
         except PersistError as error:
             return str(error)
+        except Exception as error:  # noqa: BLE001  views are told of it, and the next poll may go well
+            return f"{type(error).__name__}: {error}"
         return ""
 
     def _may_compare(self) -> bool:

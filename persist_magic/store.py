@@ -110,7 +110,7 @@ class Record(Frozen):
                 if getattr(record, field) not in words:
                     raise ValueError(f"{field} is {getattr(record, field)!r:.60}, none of {', '.join(words)}")
             return record
-        except (TypeError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise Damaged(job, what, f"{error}") from None
 
 
@@ -154,6 +154,8 @@ def _value(annotation: str, value: Any, name: str) -> Any:
                 return _build(nested, value)
         elif isinstance(value, expected) and not (no_bool and isinstance(value, bool)):
             if element is None:
+                if type(value) is int and expected is _TYPES["float"]:
+                    float(value)  # raises for numbers that no float holds
                 return value
             return tuple(_value(element, item, name) for item in value) if element else tuple(value)
     raise ValueError(f"{name} is {value!r:.60}, not {annotation}")

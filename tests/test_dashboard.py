@@ -203,7 +203,7 @@ def test_what_is_clicked_is_done_and_acknowledged(kernel: Kernel, session: Sessi
     assert kernel.run("x, y(), fit_2") == "(1, 2, 42)"
     kernel.run("x = 5")
     answer = page.act("fetch", "fit-2")
-    assert (answer["ok"], answer["ask"]) == (False, "x, y already in the session.")
+    assert (answer["ok"], answer["ask"]) == (False, "x, y, fit_2 already in the session.")
     assert kernel.run("x") == "5"
     assert page.act("fetch", "fit-2", sure=True)["ok"]
     assert kernel.run("x") == "1"

@@ -204,11 +204,10 @@ class Watch:
             self._await_question(None)
         with self._lock:
             if self._question is None and (at_once or time.monotonic() >= self._next):
-                self._question = threading.Thread(
-                    target=self._put_question, args=(list(ids),), name=f"persist_magic {' '.join(['squeue', *self._where])}"
-                )
-                self._question.daemon = True
-                self._question.start()
+                name = f"persist_magic {' '.join(['squeue', *self._where])}"
+                question = threading.Thread(target=self._put_question, args=(list(ids),), name=name, daemon=True)
+                question.start()
+                self._question = question
         self._await_question(seconds)
 
     def _await_question(self, seconds: float | None) -> None:
@@ -221,6 +220,8 @@ class Watch:
         before = {id: row.state for id in ids if (row := self.row(id)) is not None}
         try:
             questions = self._ask(ids)
+        except Exception as error:  # noqa: BLE001  those who wait must be told
+            self.silence = f"Slurm's answer cannot be read: {type(error).__name__}: {error}"
         finally:
             after = {id: row.state for id in ids if (row := self.row(id)) is not None}
             with self._lock:
@@ -246,19 +247,25 @@ class Watch:
         except (Silent, BackendError) as silence:
             self.silence = silence.why if isinstance(silence, BackendError) else str(silence)
             return 1
-        self._rows, self.asked, self.silence = parse_squeue(text), begin, ""
-        self._last_listed.update(dict.fromkeys(self._rows, begin))
-        forgotten = [id for id in ids if id not in self._rows and id not in self._ended and id.isdecimal()]
-        if not forgotten:
-            return 1
+        rows, ended = parse_squeue(text), {}
+        forgotten = [id for id in ids if id not in rows and id not in self._ended and id.isdecimal()]
+        if forgotten:
+            ended = self._ask_sacct(forgotten)
+        # both answers at once, and in this order, for those who read meanwhile: what squeue has forgotten is not gone
+        self._ended = {**self._ended, **ended}
+        self._last_listed.update(dict.fromkeys(rows, begin))
+        self._rows, self.silence, self.asked = rows, "", begin
+        return 2 if forgotten else 1
+
+    def _ask_sacct(self, forgotten: Collection[str]) -> dict[str, Row]:
+        """Return what accounting says of jobs that have ended; nothing if it does not answer."""
         # the first day of all: without it sacct forgets at midnight
         words = ["sacct", "-X", "-n", "-P", "-S", "1970-01-02", "-o", SACCT_FORMAT, "-j", ",".join(sorted(forgotten))]
         try:
             rows = parse_sacct(run([*words, *self._where]))
         except (Silent, BackendError):  # it may be missing, forbidden or hours behind: no evidence
-            return 2
-        self._ended.update({id: row for id, row in rows.items() if not is_live(row)})
-        return 2
+            return {}
+        return {id: row for id, row in rows.items() if not is_live(row)}
 
     def name(self) -> str:
         """Return the name of the cluster that answers here, or "" if it does not say; asked once."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..capture.environment import ipython_shell
 from ..errors import NameTaken
-from ..job import Job
+from ..job import Job, taken_names
 from ..status import JobState
 from . import details
 
@@ -42,13 +42,15 @@ def _clean(job: Job, sure: bool) -> tuple[str, None]:
 def _fetch(job: Job, sure: bool) -> tuple[str, None]:
     """Bring the variables into the session; the result, if there is one, under the job's own name."""
     shell = ipython_shell()
-    status = job.wait(timeout=0)
-    values, left_out = job.bring(shell.user_ns, None, sure)
-    result = job.fetch(timeout=0) if status.state is JobState.DONE else None
+    status, outcome = job.wait(timeout=0), job.outcome()
+    kept = [name for name, each in job.variables.describe().items() if each.payload is not None]
     name = re.sub(r"\W|^(?=\d)", "_", job.name)
-    if result is not None and name not in values:
-        if name in shell.user_ns and not sure:
-            raise NameTaken(job.name, (name,))
+    has_result = status.state is JobState.DONE and outcome is not None and outcome.result is not None and name not in kept
+    taken = taken_names([*kept, name] if has_result else kept, shell.user_ns)
+    if taken and not sure:  # before anything is read
+        raise NameTaken(job.name, taken)
+    values, left_out = job.bring(shell.user_ns, None, overwrite=True)
+    if has_result and (result := job.fetch(timeout=0)) is not None:
         values[name] = result
     shell.push(values)
     words = f"{', '.join(values) or 'no variables'} ← {job.name}"

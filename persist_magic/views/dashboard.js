@@ -10,6 +10,7 @@ const SPARE_ROWS = 8; // drawn above and below those that are seen
 const ALIVE_SECONDS = 30;
 const BUSY_SECONDS = 0.6; // a kernel that has not answered by then is busy
 const PATIENCE_SECONDS = 20; // from then on it may as well be dead
+const RESYNC_SECONDS = 10;
 const PULL_SECONDS = 2; // in Colab, where nothing comes unasked
 
 const STATES = ["running", "queued", "done", "failed", "cancelled", "damaged", "empty"];
@@ -94,7 +95,11 @@ class Jobs {
     const take = (message, buffers) => this.take(message, buffers);
     const snapshot = () => this.takeSnapshot();
     const lost = () => this.connection === "live" && this.lose();
-    const shown = () => document.visibilityState === "visible" && this.check();
+    const shown = () => {
+      if (document.visibilityState !== "visible") return;
+      this.check();
+      if (this.connection === "lost" && this.views.size) this.say("hello"); // it may have slept for hours
+    };
     model.on("msg:custom", take);
     model.on("change:snapshot", snapshot);
     model.on("comm_live_update", lost);
@@ -140,7 +145,7 @@ class Jobs {
 
   say(what, more = {}) {
     const logs = [...this.opened.keys()].map((key) => [key.split("\n")[0], key.endsWith("\n1")]);
-    this.asked ??= performance.now();
+    this.asked ??= performance.now(); // since then nothing has been heard that fits
     try {
       this.model.send({ do: what, page: this.page, logs, pull: this.pulls, ...more });
     } catch {
@@ -152,20 +157,40 @@ class Jobs {
     const data = buffers?.length ? JSON.parse(new TextDecoder().decode(buffers[0])) : undefined;
     this.heard = performance.now();
     this.limit = 1000 * (2 * message.next + 2);
-    this.asked = undefined;
-    if (this.connection !== "live") {
-      this.connection = "live";
-      this.tell("connection");
-    }
     if (message.do === "rows") this.takeRows(message, data);
+    else if (message.do === "beat") this.takeBeat(message);
     else if (message.do === "log") this.takeLog(message);
     else if (message.do === "taken") this.takeTaken(message);
     else if (message.do === "answer") this.takeAnswer(message, data);
   }
 
+  /** The rows are those that the kernel has. */
+  inStep() {
+    this.resyncing = false;
+    this.asked = undefined;
+    if (this.connection === "live") return;
+    this.connection = "live";
+    this.tell("connection");
+  }
+
+  /** Something was lost, or meant for a page that came before; asked once, until the answer is there. */
+  resync() {
+    if (this.resyncing && performance.now() - this.resyncing < 1000 * RESYNC_SECONDS) return;
+    this.resyncing = performance.now();
+    this.say("resync");
+  }
+
+  takeBeat(message) {
+    if (message.trouble !== undefined) {
+      this.trouble = message.trouble;
+      this.tell("connection");
+    } else if (message.number === this.number && this.number) this.inStep();
+    else this.resync();
+  }
+
   takeRows(message, changes) {
     if (!message.whole && message.number !== this.number + 1) {
-      if (message.number > this.number) this.say("resync"); // one was lost, or meant for a page that came before
+      if (message.number > this.number) this.resync();
       return;
     }
     this.number = message.number;
@@ -176,6 +201,7 @@ class Jobs {
     for (const name of message.gone) this.rows.delete(name);
     for (const change of changes) this.change(change);
     this.total = this.rows.size + this.unread;
+    this.inStep();
     this.tell("rows", message.whole ? null : new Set([...message.gone, ...changes.map(([name]) => name)]));
   }
 
@@ -204,9 +230,11 @@ class Jobs {
 
   takeLog(message) {
     const key = `${message.name}\n${Number(message.err)}`;
-    const before = this.logs.get(key)?.lines ?? [];
-    if (message.keep > before.length) return void this.say("resync");
-    this.logs.set(key, { lines: [...before.slice(0, message.keep), ...message.text.split("\n")], before: message.before });
+    if (!this.opened.has(key)) return; // another page's
+    const known = this.logs.get(key);
+    if (message.keep && message.part !== (known?.part ?? 0) + 1) return this.resync();
+    const lines = [...(known?.lines.slice(0, message.keep) ?? []), ...message.text.split("\n")];
+    this.logs.set(key, { lines, before: message.before, part: message.part });
     this.tell("log", key);
   }
 
@@ -235,21 +263,27 @@ class Jobs {
   }
 
   lose() {
+    if (this.connection === "lost") return;
+    // when something was last heard, not when the silence was noticed: the page may have slept meanwhile
+    this.lostAt = Date.now() / 1000 + this.offset - (performance.now() - this.heard) / 1000;
     this.connection = "lost";
-    this.lostAt = this.now();
     this.tell("connection");
-    for (const asked of this.pending.values()) clearTimeout(asked.timer);
-    for (const asked of this.pending.values()) asked.settle({ ok: false, words: "the kernel does not answer" });
+    const pending = [...this.pending.values()];
     this.pending.clear();
+    const words = "no answer came: it may have been done, or not";
+    for (const asked of pending) {
+      clearTimeout(asked.timer);
+      this.tell("act", { ...asked, words, ok: false, over: true });
+      asked.settle({ ok: false, words });
+    }
     this.tell("rows", null);
   }
 
   /** The time at the kernel, seconds since the epoch; it stands still while the kernel does not answer. */
   now() {
-    if (this.connection === "lost" && this.lostAt) return this.lostAt;
+    if (this.connection === "lost") return this.lostAt;
     if (this.connection === "waiting" && this.asOf) return this.asOf;
-    const age = (performance.now() - this.heard) / 1000;
-    return Date.now() / 1000 + this.offset - (this.connection === "live" && age > this.limit / 1000 ? age : 0);
+    return Date.now() / 1000 + this.offset;
   }
 
   connectionWords() {
@@ -280,7 +314,11 @@ class Jobs {
 
   /** Ask the kernel to do something; gives its answer: { ok, words, ask, data }. */
   act(verb, name, sure = false) {
-    if (this.connection === "lost") this.tell("act", { verb, name, words: "the kernel does not answer", ok: false });
+    if (this.connection === "lost") {
+      const words = "the kernel does not answer; nothing was asked for";
+      this.tell("act", { verb, name, words, ok: false, over: true });
+      return Promise.resolve({ ok: false, words });
+    }
     const request = crypto.randomUUID?.() ?? String(Math.random());
     return new Promise((settle) => {
       const asked = { verb, name, settle };
@@ -387,16 +425,12 @@ class Cells {
     setText(this.state, stateWords(row));
     this.state.dataset.state = row.state;
     this.state.classList.toggle("persist-stale", Boolean(row.seen));
-    this.state.title = stateTitle(row, now);
     setText(this.where, where(row));
     this.where.title = where(row);
     const share = row.share ?? null;
     this.bar.hidden = share === null;
     this.bar.value = share ?? 0;
     this.bar.setAttribute("aria-label", `progress of ${row.name}`);
-    const words = progressWords(row, now);
-    setText(this.share, share === null ? words : `${Math.floor(100 * share)} %`);
-    this.progress.title = words;
     this.tick(row, now);
     const running = row.state === "running";
     this.cpu.hidden = this.memory.hidden = !running || !row.cpu?.length || !row.memory?.length;
@@ -406,9 +440,6 @@ class Cells {
       setText(this.cpuText, `${last(row.cpu)} %`);
       setText(this.memoryText, bytes(last(row.memory)));
     }
-    const said = message(row, now);
-    setText(this.message, said);
-    this.message.title = said;
   }
 
   /** What changes by time alone. */
@@ -417,6 +448,13 @@ class Cells {
     setText(this.elapsed, took === null ? "" : took < 10 && row.ended != null ? `${took.toFixed(1)} s` : duration(took));
     const queued = waited(row, now);
     setText(this.waited, queued === null ? "" : duration(queued));
+    const words = progressWords(row, now);
+    setText(this.share, row.share == null ? words : `${Math.floor(100 * row.share)} %`);
+    this.progress.title = words;
+    this.state.title = stateTitle(row, now);
+    const said = message(row, now);
+    setText(this.message, said);
+    this.message.title = said;
   }
 }
 
@@ -438,10 +476,13 @@ function verbs(row) {
 class Actions {
   constructor(jobs, ask, open) {
     this.box = element("span", { className: "persist-actions" });
+    this.box.addEventListener("pointerdown", () => (this.pressed = this.name));
     this.box.addEventListener("click", (event) => {
       const verb = event.target.dataset?.verb;
       if (!verb) return;
       event.stopPropagation();
+      if (event.target.ariaDisabled === "true") return;
+      if (event.detail && this.pressed !== this.name) return; // the row became another job's under the pointer
       if (verb === "log") open(this.name, "log");
       else request(jobs, ask, verb, this.name, event.target);
     });
@@ -453,13 +494,15 @@ class Actions {
     this.name = row.name;
     if (wanted.join() !== this.drawn) {
       this.drawn = wanted.join();
+      const focused = this.box.contains(this.box.getRootNode().activeElement);
       this.box.replaceChildren(...wanted.map((verb) => button(verb, { className: "persist-button", "data-verb": verb })));
+      if (focused) this.box.firstChild.focus({ preventScroll: true });
     }
     for (const each of this.box.children) {
       const { verb } = each.dataset;
       each.setAttribute("aria-label", `${verb} ${row.name}`);
       each.tabIndex = reachable ? 0 : -1;
-      each.disabled = this.jobs.isPending(row.name, verb);
+      each.ariaDisabled = String(this.jobs.isPending(row.name, verb)); // so that it keeps the focus
     }
   }
 }
@@ -488,7 +531,8 @@ class Question {
 
   ask = (words, yes, no, from) => {
     this.answer(false);
-    this.from = from;
+    this.from = { button: from, label: from?.ariaLabel };
+    this.box.setAttribute("aria-label", words);
     this.words.textContent = words;
     this.yes.textContent = yes;
     this.no.textContent = no;
@@ -502,7 +546,8 @@ class Question {
     if (!settle) return;
     this.settle = undefined;
     this.box.hidden = true;
-    this.from?.focus?.({ preventScroll: true });
+    const { button: from, label } = this.from;
+    if (from?.ariaLabel === label) from?.focus({ preventScroll: true }); // and not if it has become another job's
     settle(word);
   }
 }
@@ -516,6 +561,7 @@ class Panel {
   constructor(jobs, name, tab, close) {
     this.jobs = jobs;
     this.name = name;
+    this.close = close;
     this.content = element("div", { className: "persist-content", role: "tabpanel", tabIndex: 0 });
     this.tabs = Object.entries(TABS).map(([key, text]) =>
       button(text, { className: "persist-tab", role: "tab", "data-tab": key, "aria-selected": "false" }));
@@ -568,6 +614,7 @@ class Panel {
     if (what === "log" && detail === this.logKey) this.drawLog();
     if (what !== "rows") return;
     const seen = this.seenNow();
+    if (!seen && this.seen && this.jobs.connection === "live") return this.close(); // the job has been deleted
     if (seen === this.seen) return;
     this.seen = seen;
     if (seen && (this.tab === "details" || this.tab === "outputs")) this.load(this.tab);
@@ -576,7 +623,7 @@ class Panel {
   /** The job's state and run; when these change, so do its details. */
   seenNow() {
     const row = this.jobs.rows.get(this.name);
-    return row ? `${row.state} ${row.run}` : "";
+    return row ? `${row.state} ${row.run} ${row.submitted}` : "";
   }
 
   // ---- a log
@@ -621,7 +668,9 @@ class Panel {
     if (this.tab !== tab) return; // another one has been opened meanwhile
     const drawn = answer.ok ? (tab === "details" ? details(answer.data) : this.outputs(answer.data))
       : [element("p", { className: "persist-error", textContent: answer.words || "it could not be read" })];
+    const focused = this.content.contains(this.content.getRootNode().activeElement);
     this.content.replaceChildren(...drawn);
+    if (focused) this.content.focus({ preventScroll: true });
   }
 
   outputs(found) {
@@ -637,7 +686,7 @@ function output({ kind, data }) {
   if (kind === "image/svg+xml") return element("img", { className: "persist-figure", alt: "figure", src: `data:${kind},${encodeURIComponent(data)}` });
   if (kind.startsWith("image/")) return element("img", { className: "persist-figure", alt: "figure", src: `data:${kind};base64,${data.trim()}` });
   if (kind === "text/html") {
-    const policy = `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">`;
+    const policy = `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:"><base target="_blank">`; // links go nowhere: a sandbox opens no windows
     const style = "<style>body{font:13px system-ui,sans-serif;margin:4px}table{border-collapse:collapse}th,td{padding:2px 8px;text-align:right}</style>";
     return element("iframe", { className: "persist-frame", title: "output", sandbox: "", srcdoc: policy + style + data });
   }
@@ -708,6 +757,8 @@ class View {
   /** What becomes of something that was asked for. Of reading that is seen; only that it has to wait is said. */
   say({ verb, name, words, ok, over }) {
     const reads = verb === "details" || verb === "outputs";
+    if (reads && !words && !this.saidOfReading) return; // the answer to something else stays
+    this.saidOfReading = reads && !over && Boolean(words);
     setText(this.said, reads ? (over ? "" : words) : over ? words : `${verb} ${name}: ${words || "…"}`);
     this.said.classList.toggle("persist-error", ok === false && !reads);
   }
@@ -824,6 +875,7 @@ class Table extends View {
   }
 
   key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const line = event.target.closest("tr");
     if (event.key === "Enter" && event.target === line) {
       event.preventDefault();
@@ -892,8 +944,7 @@ class Table extends View {
     this.below.hidden = end === this.view.length;
     this.above.firstChild.style.height = `${first * ROW_HEIGHT}px`;
     this.below.firstChild.style.height = `${(this.view.length - end) * ROW_HEIGHT}px`;
-    while (this.pool.length < end - first) this.grow();
-    while (this.pool.length > end - first) this.pool.pop().line.remove();
+    this.lay(this.view.slice(first, end));
     if (!this.view.some((row) => row.name === this.current)) this.current = this.view[first]?.name ?? null;
     const now = this.jobs.now();
     this.pool.forEach((each, at) => this.fill(each, this.view[first + at], first + at, now));
@@ -943,15 +994,28 @@ class Table extends View {
     });
   }
 
-  grow() {
+  /** A line for each row: its own, as long as it is drawn, so that focus and pointer stay with the job. */
+  lay(rows) {
+    const names = new Set(rows.map((row) => row.name));
+    const own = new Map(this.pool.filter((each) => names.has(each.name)).map((each) => [each.name, each]));
+    const free = this.pool.filter((each) => !names.has(each.name));
+    this.pool = rows.map((row) => own.get(row.name) ?? free.pop() ?? this.made());
+    for (const each of free) each.line.remove();
+    let before = this.above;
+    for (const { line } of this.pool) {
+      if (before.nextSibling !== line) before.after(line);
+      before = line;
+    }
+  }
+
+  made() {
     const cells = new Cells();
     const actions = new Actions(this.jobs, this.question.ask, (name, tab) => this.open(name, tab));
     const name = element("th", { scope: "row", className: "persist-c-name" });
     const rest = COLUMNS.slice(1).map(({ key, number }) =>
       element("td", { className: `persist-c-${key}${number ? " persist-number" : ""}` }, cells[key]));
     const line = element("tr", {}, name, ...rest, element("td", { className: "persist-c-actions" }, actions.box));
-    this.pool.push({ line, nameCell: name, cells, actions, row: null, name: null });
-    this.below.before(line);
+    return { line, nameCell: name, cells, actions, row: null, name: null };
   }
 
   fill(each, row, at, now) {
@@ -977,8 +1041,7 @@ class Table extends View {
   keepFocus(focus) {
     if (!focus) return;
     const each = this.pool.find(({ name }) => name === focus.name);
-    if (!each) return;
-    const target = focus.verb ? each.actions.box.querySelector(`[data-verb="${focus.verb}"]:not(:disabled)`) ?? each.line : each.line;
+    const target = !each ? this.scroller : (focus.verb && each.actions.box.querySelector(`[data-verb="${focus.verb}"]`)) || each.line;
     if (target !== this.el.getRootNode().activeElement) target.focus({ preventScroll: true });
   }
 }

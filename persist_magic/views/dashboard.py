@@ -203,6 +203,8 @@ class _Watcher:
             known.heard = time.monotonic()
             # messages that follow belong to the page's own, not to whatever cell runs
             self._context = contextvars.copy_context()
+            if what in ("hello", "resync"):
+                known.logs = set()  # from their beginnings
             if "logs" in content:
                 self._open_logs(known, {(str(name), bool(err)) for name, err in content["logs"]})
         action = (contextvars.copy_context(), content)
@@ -240,9 +242,14 @@ class _Watcher:
                 if waited > PAGE_SECONDS:
                     return False
                 rows = [row for row in poller.rows.values() if self.names is None or row.name in self.names]
-                self._context.run(self._take_snapshot, rows, poller.unread, waited > UNHEARD_SECONDS)
+                unread = poller.unread_of(self.names)
+                self._context.run(self._take_snapshot, rows, unread, waited > UNHEARD_SECONDS)
                 return True
-            self._context.run(self._tell, poller, trouble)
+            try:
+                self._context.run(self._tell, poller, trouble)
+            except Exception as error:  # noqa: BLE001  the pages are told of it; the next poll tells all anew
+                self._version, self._sent, self._told_of = -1, {}, (-1, "")
+                self._say({"do": "beat", "trouble": harmless(f"{type(error).__name__}: {error}")})
             return True
 
     def _tell(self, poller: Poller, trouble: str) -> None:
@@ -254,10 +261,11 @@ class _Watcher:
             self._sent.pop(name, None)
         self._version = news.version
         gone = [name for name in news.gone if self.names is None or name in self.names] if not whole else []
-        if whole or written or gone or self._told_of != (poller.unread, trouble):
-            self._told_of = poller.unread, trouble
+        unread = poller.unread_of(self.names)
+        if whole or written or gone or self._told_of != (unread, trouble):
+            self._told_of = unread, trouble
             self._number += 1
-            told = {"do": "rows", "whole": whole, "number": self._number, "gone": gone, "unread": poller.unread}
+            told = {"do": "rows", "whole": whole, "number": self._number, "gone": gone, "unread": unread}
             self._say({**told, "trouble": harmless(trouble), "time": time.time()}, written)
         for each in list(self._tails):
             if not any(each in page.logs for page in self._pages.values()):
@@ -265,7 +273,7 @@ class _Watcher:
         for each in set().union(*(page.logs for page in self._pages.values())):
             self._tell_log(*each)
         if time.monotonic() - self._spoke > self._beat() - 0.5:
-            self._say({"do": "beat"})
+            self._say({"do": "beat", "number": self._number})
 
     def _beat(self) -> float:
         """The longest silence, seconds."""
@@ -278,6 +286,7 @@ class _Watcher:
                 self._tails[name, err] = Tail(Job(name, self.root), err)
             change = self._tails[name, err].change()
         except (PersistError, OSError):  # deleted, or damaged, of which the row tells
+            self._tails.pop((name, err), None)
             return
         if change is not None:
             self._say({"do": "log", "name": name, "err": err, **change})
@@ -307,4 +316,4 @@ class _Watcher:
             answer |= {"ok": False, "words": words}
         answer["words"] = harmless(answer["words"])
         context.run(self._say, {"do": "answer", "request": request, **answer}, data)
-        monitor.look_now(self.root, name)
+        monitor.touched(self.root, name)

@@ -130,7 +130,7 @@ def _display(data: dict[str, Any]) -> dict[str, str]:
     """The richest form that needs no script."""
     for kind in _PICTURES:
         if kind in data:
-            return {"kind": kind, "data": _joined(data[kind])}
+            return {"kind": kind, "data": harmless(_joined(data[kind]))}
     markup = _joined(data.get("text/html", ""))
     if markup and "<script" not in markup.lower() and len(markup) <= _LONGEST_TEXT:
         return {"kind": "text/html", "data": markup}

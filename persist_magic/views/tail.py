@@ -5,6 +5,7 @@ Owns how much of a log a page is sent, and in which pieces. What it shows is wha
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from ..job import Job
@@ -27,7 +28,8 @@ class Tail:
 
     def __init__(self, job: Job, err: bool) -> None:
         self._job, self._err = job, err
-        self._path = ""
+        self._file: tuple[str, int] | None = None
+        self._part = 0
         self._start = self._end = 0
         self._raw = b""
         self._sent: list[str] | None = None
@@ -42,12 +44,13 @@ class Tail:
         Returns
         -------
         dict or None
-            ``keep`` (lines), ``text``, ``before`` (bytes of the log that are not shown); None if nothing has changed.
+            ``part`` (counts the changes), ``keep`` (lines), ``text``, ``before`` (bytes of the log that are not shown); None
+            if nothing has changed.
         """
         path = self._job.directory.current_run().log_path(self._err)
-        size = log_size(path)
-        if path != self._path or size < self._end:  # a later run, or cut by somebody
-            self._path, self._raw, self._sent = path, b"", None
+        size, file = log_size(path), _identity(path)
+        if file != self._file or size < self._end:  # a later run, another job of that name, or cut by somebody
+            self._file, self._raw, self._sent = file, b"", None
             self._start = self._end = _line_start(path, max(0, size - WINDOW))
         if self._sent is not None and size == self._end:
             return None
@@ -58,7 +61,8 @@ class Tail:
         lines = harmless(without_colours(settle(self._raw.decode("utf-8", "replace")))).split("\n")
         keep = _common(self._sent, lines) if self._sent is not None else 0
         self._sent = lines
-        return {"keep": keep, "text": "\n".join(lines[keep:]), "before": self._start}
+        self._part += 1
+        return {"part": self._part, "keep": keep, "text": "\n".join(lines[keep:]), "before": self._start}
 
     def _cut(self) -> None:
         excess = len(self._raw) - WINDOW
@@ -67,6 +71,14 @@ class Tail:
             self._raw = self._raw[at:]
             self._start += at
             self._sent = None
+
+
+def _identity(path: str) -> tuple[str, int]:
+    """What tells a log from another one that takes its place."""
+    try:
+        return path, os.stat(path).st_ino
+    except OSError:
+        return path, 0
 
 
 def _line_start(path: str, offset: int) -> int:

@@ -109,6 +109,9 @@ class Module:
         told, text = message(self.number, rows, self.known, gone=list(gone), whole=whole, time=self.now(), **more)
         self.page.evaluate("([message, text]) => say(message, text)", [told, text])
 
+    def beat(self) -> None:
+        self.say("beat", number=self.number)
+
     def now(self) -> float:
         """The page's time, seconds since the epoch."""
         return float(self.page.evaluate("Date.now() / 1000"))

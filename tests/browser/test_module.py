@@ -114,6 +114,103 @@ def test_a_lost_message_is_asked_for_again(module: Callable[..., Module]) -> Non
     assert sorted(m.names()) == ["a", "b"]
 
 
+def test_a_lost_message_is_noticed_by_the_next_beat(module: Callable[..., Module]) -> None:
+    m = module()
+    m.rows(row("a"), whole=True)
+    m.beat()
+    assert m.sent("resync") == []
+    m.number += 1  # "a is done", which never came
+    m.beat()
+    m.beat()
+    assert len(m.sent("resync")) == 1
+    m.rows(row("a", "done"), whole=True)
+    m.pass_time(0.1)
+    expect(m.page.locator("tr[data-name=a]")).to_contain_text("done")
+
+
+def test_a_page_that_only_overhears_does_not_look_live(module: Callable[..., Module]) -> None:
+    m = module()
+    kept = [wire.change(wire.values(row("a", "done")), None)]
+    m.page.evaluate("keep", {"rows": kept, "total": 1, "time": m.now() - 3600})
+    m.number = 7  # what another page has been told
+    for _ in range(5):
+        m.rows(row("b"))
+        m.beat()
+    m.pass_time(1.5)
+    expect(m.page.get_by_role("alert")).to_contain_text("shown is what was on")
+    assert len(m.sent("resync")) == 1
+
+
+def test_focus_and_pointer_stay_with_their_job(module: Callable[..., Module]) -> None:
+    m = module()
+    rows = [row(f"job-{i:03}", "done", submitted=1e9 - i) for i in range(200)]
+    m.rows(*rows, whole=True)
+    m.names()
+    m.page.get_by_role("button", name="rerun job-003").focus()
+    m.page.locator(".persist-scroller").evaluate("each => each.scrollTop = 3000")
+    wait_until(lambda: "job-003" not in m.names(), "the browser's word that it was scrolled")
+    m.page.keyboard.press("Enter")
+    m.page.locator(".persist-scroller").evaluate("each => each.scrollTop = 0")
+    wait_until(lambda: "job-005" in m.names(), "the browser's word that it was scrolled")
+    m.page.get_by_role("button", name="rerun job-005").hover()
+    m.page.mouse.down()
+    m.rows(row("new", submitted=2e9))  # all rows move down
+    m.pass_time(0.1)
+    m.page.mouse.up()
+    m.rows(gone=tuple(f"job-{i:03}" for i in range(6)))
+    m.pass_time(0.1)
+    assert m.sent("act") == []
+
+
+def test_what_is_asked_of_a_dead_kernel_is_not_done_later(module: Callable[..., Module]) -> None:
+    m = module()
+    m.rows(row("a", "done"), row("b", "done"), whole=True)
+    m.names()
+    m.page.get_by_role("button", name="rerun a").click()
+    m.pass_time(15)
+    said = m.page.locator(".persist-said")
+    expect(said).to_have_text("no answer came: it may have been done, or not")
+    m.page.get_by_role("button", name="rerun b").click()
+    expect(said).to_have_text("the kernel does not answer; nothing was asked for")
+    assert [each["name"] for each in m.sent("act")] == ["a"]
+    m.beat()
+    m.pass_time(1.1)
+    expect(m.page.get_by_role("button", name="rerun a")).to_be_enabled()
+
+
+def test_the_age_of_what_was_last_seen_grows(module: Callable[..., Module]) -> None:
+    m = module()
+    m.rows(row("a", seen=m.now() - 40, stale=True), whole=True)
+    m.names()
+    line = m.page.locator("tr[data-name=a]")
+    expect(line).to_contain_text("when last seen 4")
+    for _ in range(60):
+        m.pass_time(9)
+        m.beat()
+    m.pass_time(1.1)
+    expect(line).to_contain_text("when last seen 9 min ago")
+
+
+def test_the_focus_is_never_lost_on_a_card(module: Callable[..., Module]) -> None:
+    m = module(card="a")
+    m.rows(row("a", "done"), whole=True)
+    m.pass_time(0.1)
+    m.page.get_by_role("button", name="rerun a").focus()
+    m.page.keyboard.press("Enter")
+    m.say("taken", request=m.sent("act")[-1]["request"])
+    m.rows(row("a", "running", run=2))
+    expect(m.page.get_by_role("button", name="log a")).to_be_focused()
+    m.page.get_by_role("button", name="details a").click()
+    m.say("answer", DETAILS, request=m.sent("act")[-1]["request"], ok=True, words="", ask="")
+    m.page.get_by_role("tab", name="Outputs").click()
+    for _ in range(2):
+        m.say("answer", [], request=m.sent("act")[-1]["request"], ok=True, words="", ask="")
+        m.page.get_by_role("button", name="refresh").focus()
+        m.page.keyboard.press("Enter")
+    m.say("answer", [], request=m.sent("act")[-1]["request"], ok=True, words="", ask="")
+    expect(m.page.get_by_role("tabpanel")).to_be_focused()
+
+
 def test_sort_search_and_filter(module: Callable[..., Module]) -> None:
     m = module()
     m.rows(
@@ -199,19 +296,24 @@ def test_a_log_is_followed_until_its_reader_scrolls_up(module: Callable[..., Mod
     m.page.get_by_role("button", name="log a").click()
     assert m.sent("logs")[-1]["logs"] == [["a", False]]
     log = m.page.get_by_role("log")
-    m.say("log", name="a", err=False, keep=0, text="\n".join(map(str, range(100))) + "\n", before=0)
+    m.say("log", name="a", err=False, part=1, keep=0, text="\n".join(map(str, range(100))) + "\n", before=0)
     m.pass_time(0.1)
     at_end = "each => each.scrollTop + each.clientHeight >= each.scrollHeight - 2"
     assert log.evaluate(at_end)
-    m.say("log", name="a", err=False, keep=100, text="seen\nlast", before=0)
+    m.say("log", name="a", err=False, part=2, keep=100, text="seen\nlast", before=0)
     m.pass_time(0.1)
     expect(log).to_have_text(re.compile(r"98\s+99\s+seen\s+last$"))
     assert log.evaluate(at_end)
     log.evaluate("each => { each.scrollTop = 0; }")
     expect(m.page.get_by_role("button", name="follow")).to_have_attribute("aria-pressed", "false")
-    m.say("log", name="a", err=False, keep=101, text="more\n" * 50, before=0)
+    m.say("log", name="a", err=False, part=3, keep=101, text="more\n" * 50, before=0)
     m.pass_time(0.1)
     assert log.evaluate("each => each.scrollTop") == 0
+    m.say("log", name="a", err=False, part=5, keep=151, text="one was lost", before=0)
+    m.say("log", name="a", err=False, part=6, keep=151, text="one was lost", before=0)
+    assert len(m.sent("resync")) == 1
+    m.say("log", name="other", err=False, part=9, keep=7, text="another page's", before=0)
+    assert len(m.sent("resync")) == 1
     m.page.get_by_role("tab", name="stderr").click()
     assert m.sent("logs")[-1]["logs"] == [["a", True]]
     m.page.get_by_role("button", name="close a").click()
@@ -224,16 +326,20 @@ def test_a_silent_kernel_is_shown_as_such(module: Callable[..., Module]) -> None
     m.names()
     for _ in range(10):
         m.pass_time(5)
-        m.say("beat")
+        m.beat()
     banner = m.page.get_by_role("alert")
     expect(banner).to_be_hidden()
     took = m.page.locator("tr[data-name=a] .persist-c-elapsed")
+    heard = m.now()
     m.pass_time(14)
     expect(banner).to_contain_text("no word from the kernel since")
+    since = "second => new Date(1000 * second).toLocaleTimeString([], { hour12: false })"
+    around = [m.page.evaluate(since, heard + second) for second in (-2, -1, 0, 1)]
+    assert any(f"since {moment}" in (banner.text_content() or "") for moment in around)  # not when it was noticed
     before = took.text_content()
     m.pass_time(300)
     assert took.text_content() == before  # no clock that looks alive
-    m.say("beat")
+    m.beat()
     m.pass_time(1.1)
     expect(banner).to_be_hidden()
     assert took.text_content() != before
@@ -334,7 +440,7 @@ def test_hostile_texts_stay_texts(module: Callable[..., Module]) -> None:
     m.say("answer", put_out, request=m.sent("act")[-1]["request"], ok=True, words="", ask="")
     expect(panel.locator("iframe")).to_have_attribute("sandbox", "")
     m.page.get_by_role("tab", name="stdout").click()
-    m.say("log", name="a", err=False, keep=0, text=HOSTILE, before=0)
+    m.say("log", name="a", err=False, part=1, keep=0, text=HOSTILE, before=0)
     expect(m.page.get_by_role("log")).to_contain_text("<script>")
     m.pass_time(2)
     assert m.page.evaluate("window.hacked") is None
@@ -387,7 +493,7 @@ def test_axe_finds_nothing(module: Callable[..., Module], light: bool, shown: st
     assert faults() == []
     m.page.get_by_role("button", name="Let it run").click()
     m.page.get_by_role("button", name="log train").click()
-    m.say("log", name="train", err=False, keep=0, text="epoch 1\n", before=100)
+    m.say("log", name="train", err=False, part=1, keep=0, text="epoch 1\n", before=100)
     assert faults() == []
     m.page.get_by_role("tab", name="Details").click()
     pieces = [[kind, "word "] for kind in ("comment", "keyword", "builtin", "definition", "string", "literal", "")]

@@ -52,12 +52,12 @@ def test_only_what_is_new_is_sent_and_nothing_if_nothing_is(session: Session) ->
     path = Path(job.directory.run(1).stdout_path)
     path.write_bytes(b"one\ntwo")
     watched = Tail(job, err=False)
-    assert watched.change() == {"keep": 0, "text": "one\ntwo", "before": 0}
+    assert watched.change() == {"part": 1, "keep": 0, "text": "one\ntwo", "before": 0}
     assert watched.change() is None
     path.write_bytes(b"one\ntwo\r2\nthree \xff")
-    assert watched.change() == {"keep": 1, "text": "2wo\nthree \ufffd", "before": 0}
+    assert watched.change() == {"part": 2, "keep": 1, "text": "2wo\nthree \ufffd", "before": 0}
     watched.restart()
-    assert watched.change() == {"keep": 0, "text": "one\n2wo\nthree \ufffd", "before": 0}
+    assert watched.change() == {"part": 3, "keep": 0, "text": "one\n2wo\nthree \ufffd", "before": 0}
 
 
 def test_of_a_large_log_the_end_is_read(session: Session) -> None:
@@ -96,4 +96,12 @@ def test_a_later_run_begins_anew(session: Session) -> None:
     watched = Tail(job, err=False)
     watched.change()
     job.rerun().wait(60)
-    assert watched.change() == {"keep": 0, "text": "", "before": 0}
+    assert watched.change() == {"part": 2, "keep": 0, "text": "", "before": 0}
+
+
+def test_another_job_of_that_name_begins_anew(session: Session) -> None:
+    watched = Tail(ended(session), err=False)
+    Path(session.root, "a", "run-1", "stdout").write_bytes(b"hi\n")
+    watched.change()
+    session.persist("a", "print('other, and longer')", replace=True).wait(60)
+    assert watched.change() == {"part": 2, "keep": 0, "text": "other, and longer\n", "before": 0}
