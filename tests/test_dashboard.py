@@ -182,11 +182,18 @@ def test_two_pages_and_one_that_missed_something(kernel: Kernel, session: Sessio
     session.persist("one", "1").wait(60)
     widget = widget_of(kernel.messages("%persist_status"))
     first, second = Page(kernel, widget), Page(kernel, widget, name="second")
-    first.answer("rows")
+    second.wait_for(lambda: second.rows.get("one"), "the rows")
+    session.persist("zero", "1").wait(60)
+    second.wait_for(lambda: second.rows.get("zero", {}).get("state") == "done", "a new job")
+    told = [each for each in second.messages if each["do"] == "rows"]
+    for content in told:  # all that is said is said to both
+        first._take(content)
+    assert first.rows == second.rows
+    assert [each["number"] for each in told] == list(range(told[0]["number"], told[0]["number"] + len(told)))
     first.say("bye")
     second.messages.clear()
     second.say("resync")
-    second.answer("rows")
+    assert second.answer("rows")["whole"]
     assert second.rows["one"]["state"] == "done"
     session.persist("two", "1").wait(60)
     second.wait_for(lambda: second.rows.get("two", {}).get("state") == "done", "a new job")
@@ -302,6 +309,19 @@ def test_what_the_session_has_edited_shows_without_a_question(kernel: Kernel) ->
     kernel.run(COUNTED)
     page.wait_for(lambda: (page.say("resync"), page.hear(1.1), len(page.messages) > 20)[2], "some polls")
     assert kernel.run("len(compared)") == "1"  # once for the cell that came before, however often was polled
+
+
+def test_an_error_of_ours_is_told_and_passes(kernel: Kernel, session: Session) -> None:
+    session.persist("one", "1").wait(60)
+    page = Page(kernel, widget_of(kernel.messages("%persist_status")))
+    page.answer("rows")
+    kernel.run("from persist_magic.views import wire\nreal = wire.changes\nwire.changes = lambda rows, sent: 1 / 0")
+    page.wait_for(lambda: any("ZeroDivisionError" in each.get("trouble", "") for each in page.messages), "the error")
+    kernel.run("wire.changes = real")
+    page.messages.clear()
+    assert page.answer("rows")["whole"]
+    session.persist("two", "1").wait(60)
+    page.wait_for(lambda: page.rows.get("two", {}).get("state") == "done", "what came after")
 
 
 def test_a_root_that_is_not_to_be_read_is_told(kernel: Kernel, session: Session) -> None:

@@ -137,6 +137,47 @@ def test_a_damaged_job_disturbs_no_other_and_is_looked_at_again(session: Session
     assert states(poller) == {"bad": "done", "good": "done"}
 
 
+def test_files_that_are_none_damage_their_own_job_only(session: Session) -> None:
+    for name in ("good", "log", "bar"):
+        session.persist(name, "1 / 0").wait(60)
+    log, bar = (Path(session.root, name, "run-1") for name in ("log", "bar"))
+    (log / "stdout").unlink()
+    (log / "stdout").mkdir()
+    many = "9" * 400
+    (bar / "progress.json").write_text(
+        f'{{"format": 1, "time": 0, "bars": [{{"text": "", "done": {many}, "total": 1, "unit": "it", "elapsed": 1}}]}}'
+    )
+    assert states(Poller()) == {"bar": "failed", "good": "failed", "log": "damaged"}
+
+
+def test_a_heart_that_beats_again_takes_the_age_back(session: Session, marker: Path) -> None:
+    job = session.persist("live", f"import os, time\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)")
+    wait_until(lambda: job.directory.run(1).started() and job.directory.run(1).started().child, "the start")
+    poller = Poller()
+    wait_until(lambda: (poller.poll(), poller._running)[1].get("live"), "a look that knows what it has written")
+    poller.rows["live"] = replace(poller.rows["live"], stale=True)  # as after a silence
+    version = poller.since(-1).version
+    os.utime(job.directory.run(1).heartbeat_path)
+    (row,) = looked(poller)
+    assert not row.stale
+    assert [each.name for each in poller.since(version).rows] == ["live"]
+
+
+def test_of_many_queued_jobs_those_that_wrote_are_read(
+    session: Session, marker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor, "_RESTLESS_A_LOOK", 1)
+    cell = f"import os, time\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)"
+    for at in range(5):  # the first one has the only slot
+        session.persist(f"job-{at}", cell, options=("--slots", "1"))
+    poller = Poller()
+    wait_until(lambda: list(states(poller).values()) == ["running", *["queued"] * 4] and poller._waiting, "the queue")
+    other = next(name for name in poller._restless if name != poller._waiting[-1])  # it is not its turn
+    session.job(other).cancel()
+    session.job(other).wait(60)
+    assert states(poller)[other] == "cancelled"
+
+
 def test_what_was_printed_last_is_a_rows_last_line(session: Session) -> None:
     session.persist("bad", "import sys\nprint('first')\nsys.stdout.write('1 of 2\\r2 of 2\\n\\n')\n1 / 0").wait(60)
     (row,) = looked(Poller())
