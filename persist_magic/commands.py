@@ -82,7 +82,7 @@ def _status_words(parser: argparse.ArgumentParser) -> None:
 
 
 def _status(words: argparse.Namespace) -> int:
-    if words.watch:
+    if words.watch and not in_notebook():  # where the table is live by itself
         from .views import terminal  # rich is imported where a person looks
 
         _found(words.names)

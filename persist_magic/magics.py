@@ -268,7 +268,7 @@ class PersistMagics(Magics):
     @line_magic
     @_verb("status")
     def persist_status(self, line: str) -> None:
-        """Show the jobs with their states: where from, since when, and why."""
+        """Show the jobs with their states: where from, since when, and why; in a notebook as a live dashboard."""
         self._run("status", line)
 
     @line_magic

@@ -197,7 +197,8 @@ class Poller:
 
     Ended jobs are read once; in each poll some of them are looked at, one after the other, whether they are still what they
     were. Of jobs that run it is looked at whether they have written anything; as long as they have not, and their heart
-    beats, nothing is read. New and deleted ones show in the root's modification time.
+    beats, nothing is read. Jobs that wait are read if anything was written, and in turns all the same, since a scheduler may
+    say something new. New and deleted ones show in the root's modification time.
 
     Parameters
     ----------

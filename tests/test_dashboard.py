@@ -116,6 +116,7 @@ def test_an_output_is_a_widget_and_a_static_page(kernel: Kernel, session: Sessio
     again = shown(kernel.messages("%persist bad"))
     assert again["application/vnd.jupyter.widget-view+json"] == data["application/vnd.jupyter.widget-view+json"]
     assert "widget" not in str(kernel.messages("%persist_status --plain"))
+    assert "widget" in str(kernel.messages("%persist_status --watch bad"))
 
 
 def test_of_very_many_jobs_the_notebook_keeps_some(kernel: Kernel, session: Session) -> None:

@@ -287,13 +287,16 @@ class Jobs {
   }
 
   connectionWords() {
-    if (this.connection === "lost")
-      return `no word from the kernel since ${clock(this.now())}: it is dead, was restarted, or cannot be reached; shown is what was then`;
+    if (this.connection === "lost") {
+      const why = "it is dead, was restarted, or cannot be reached";
+      return `no word from the kernel since ${clock(this.now())}: ${why}; shown is what was then`;
+    }
     if (this.connection === "waiting" && this.unheard)
       return "the kernel hears nothing of this page, as it may be after it was restarted: load the page again";
     const waited = this.connection === "waiting" ? (performance.now() - (this.asked ?? performance.now())) / 1000 : 0;
     if (waited < 0.9 * BUSY_SECONDS) return "";
-    const why = waited < PATIENCE_SECONDS ? "queued, the kernel is busy" : "the kernel does not answer: it is busy, or there is none";
+    const dead = waited > PATIENCE_SECONDS;
+    const why = dead ? "the kernel does not answer: it is busy, or there is none" : "queued, the kernel is busy";
     return `${why}${this.asOf ? `; shown is what was on ${moment(this.asOf)}` : ""}`;
   }
 
@@ -630,7 +633,9 @@ class Panel {
 
   openLog(err) {
     this.logKey = `${this.name}\n${Number(err)}`;
-    this.text = element("pre", { className: "persist-log", tabIndex: 0, role: "log", "aria-live": "off", "aria-label": `${TABS[this.tab]} of ${this.name}` });
+    const label = `${TABS[this.tab]} of ${this.name}`;
+    const role = { role: "log", "aria-live": "off", "aria-label": label }; // nobody wants to hear each line
+    this.text = element("pre", { className: "persist-log", tabIndex: 0, ...role });
     this.follow = button("follow", { className: "persist-button", "aria-pressed": "true", title: "keep the end in view" });
     this.before = element("span", { className: "persist-quiet", textContent: "…" });
     this.follow.addEventListener("click", () => this.setFollow(this.follow.getAttribute("aria-pressed") !== "true"));
@@ -663,7 +668,7 @@ class Panel {
 
   async load(tab) {
     this.logKey = undefined;
-    if (!this.content.childNodes.length) this.content.replaceChildren(element("p", { className: "persist-quiet", textContent: "reading…" }));
+    if (!this.content.childNodes.length) this.content.append(quiet("reading…"));
     const answer = await this.jobs.act(tab, this.name);
     if (this.tab !== tab) return; // another one has been opened meanwhile
     const drawn = answer.ok ? (tab === "details" ? details(answer.data) : this.outputs(answer.data))
@@ -676,20 +681,28 @@ class Panel {
   outputs(found) {
     const again = button("refresh", { className: "persist-button", "aria-label": `refresh the outputs of ${this.name}` });
     again.addEventListener("click", () => this.load("outputs"));
-    const none = found.length ? null : element("p", { className: "persist-quiet", textContent: "nothing has been put out" });
+    const none = found.length ? null : quiet("nothing has been put out");
     return [element("div", { className: "persist-logbar" }, again), ...found.map(output), none].filter(Boolean);
   }
 }
 
+/** What stands before markup in its frame. Links go nowhere: a sandbox opens no windows. */
+const FRAME = `
+  <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+  <base target="_blank">
+  <style>
+    body { font: 13px system-ui, sans-serif; margin: 4px }
+    table { border-collapse: collapse }
+    th, td { padding: 2px 8px; text-align: right }
+  </style>`;
+
 /** One output; nothing of it can run here, or fetch anything. */
 function output({ kind, data }) {
-  if (kind === "image/svg+xml") return element("img", { className: "persist-figure", alt: "figure", src: `data:${kind},${encodeURIComponent(data)}` });
-  if (kind.startsWith("image/")) return element("img", { className: "persist-figure", alt: "figure", src: `data:${kind};base64,${data.trim()}` });
-  if (kind === "text/html") {
-    const policy = `<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:"><base target="_blank">`; // links go nowhere: a sandbox opens no windows
-    const style = "<style>body{font:13px system-ui,sans-serif;margin:4px}table{border-collapse:collapse}th,td{padding:2px 8px;text-align:right}</style>";
-    return element("iframe", { className: "persist-frame", title: "output", sandbox: "", srcdoc: policy + style + data });
+  if (kind.startsWith("image/")) {
+    const src = kind === "image/svg+xml" ? `data:${kind},${encodeURIComponent(data)}` : `data:${kind};base64,${data.trim()}`;
+    return element("img", { className: "persist-figure", alt: "figure", src });
   }
+  if (kind === "text/html") return element("iframe", { className: "persist-frame", title: "output", sandbox: "", srcdoc: FRAME + data });
   const named = kind === "stderr" || kind === "error" ? `persist-text persist-${kind}` : "persist-text";
   return element("pre", { className: named, textContent: data });
 }
@@ -701,7 +714,7 @@ function details(data) {
     data.names.length || data.modules
       ? section("Captured", data.names.length ? grid(["name", "type", "size", "used by"], data.names) : null,
         data.modules ? element("p", { textContent: data.modules }) : null)
-      : section("Captured", element("p", { className: "persist-quiet", textContent: "nothing" })),
+      : section("Captured", quiet("nothing")),
     data.variables.length ? section("Kept", grid(["name", "type", "why it is missing"], data.variables)) : null,
     section("Runs", grid(["run", ""], data.runs)),
     section("Facts", pairs(data.facts)),
@@ -711,8 +724,13 @@ function details(data) {
   return parts.filter(Boolean);
 }
 
+function quiet(words) {
+  return element("p", { className: "persist-quiet", textContent: words });
+}
+
 function section(title, ...content) {
-  return element("div", { className: "persist-section" }, element("div", { className: "persist-heading", role: "heading", "aria-level": "4", textContent: title }), ...content);
+  const heading = { className: "persist-heading", role: "heading", "aria-level": "4", textContent: title };
+  return element("div", { className: "persist-section" }, element("div", heading), ...content);
 }
 
 function pairs(lines) {
@@ -815,19 +833,23 @@ class Table extends View {
   }
 
   build() {
-    this.search = element("input", { type: "search", className: "persist-search", placeholder: "Search", "aria-label": "Search jobs" });
+    const search = { type: "search", className: "persist-search", placeholder: "Search", "aria-label": "Search jobs" };
+    this.search = element("input", search);
     this.chips = element("div", { className: "persist-chips", role: "group", "aria-label": "Filter by state" });
     this.heads = COLUMNS.map(({ key, title, number }) =>
       element("th", { scope: "col", className: `persist-c-${key}${number ? " persist-number" : ""}`, "aria-sort": "none" },
         button(title, { className: "persist-sort", "data-key": key })));
     const head = element("thead", {}, element("tr", { "aria-rowindex": "1" }, ...this.heads,
       element("th", { scope: "col", className: "persist-c-actions", textContent: "Actions" })));
-    this.above = element("tr", { "aria-hidden": "true", className: "persist-space" }, element("td", { colSpan: COLUMNS.length + 1 }));
-    this.below = element("tr", { "aria-hidden": "true", className: "persist-space" }, element("td", { colSpan: COLUMNS.length + 1 }));
+    const space = () =>
+      element("tr", { "aria-hidden": "true", className: "persist-space" }, element("td", { colSpan: COLUMNS.length + 1 }));
+    this.above = space(); // in place of the rows that are not drawn
+    this.below = space();
     this.body = element("tbody", {}, this.above, this.below);
     this.table = element("table", { className: "persist-table", "aria-label": "Jobs" }, head, this.body);
     this.empty = element("p", { className: "persist-empty persist-quiet", hidden: true });
-    this.scroller = element("div", { className: "persist-scroller", tabIndex: 0, role: "region", "aria-label": "Table of jobs" }, this.table, this.empty);
+    const region = { tabIndex: 0, role: "region", "aria-label": "Table of jobs" };
+    this.scroller = element("div", { className: "persist-scroller", ...region }, this.table, this.empty);
     this.el.append(
       element("div", { className: "persist-bar" }, this.search, this.chips, this.said),
       this.banner, this.question.box, this.scroller, this.place,
@@ -974,14 +996,15 @@ class Table extends View {
     this.table.setAttribute("aria-rowcount", String(this.view.length + 1));
     this.empty.hidden = this.view.length > 0;
     this.table.hidden = !this.view.length;
-    const nothing = this.jobs.rows.size ? "no job fits" : this.jobs.unread ? "reading…" : "no jobs yet: %%persist NAME above a cell makes one";
-    setText(this.empty, nothing);
+    const none = this.jobs.unread ? "reading…" : "no jobs yet: %%persist NAME above a cell makes one";
+    setText(this.empty, this.jobs.rows.size ? "no job fits" : none);
   }
 
   drawChips(counts) {
     const { total, unread, rows } = this.jobs;
     const some = rows.size < total ? `all ${rows.size} of ${total}${unread ? ", reading" : ""}` : `all ${total}`;
-    const shown = [["", some], ...STATES.filter((state) => counts.has(state) || state === this.only).map((state) => [state, `${state} ${counts.get(state) ?? 0}`])];
+    const there = STATES.filter((state) => counts.has(state) || state === this.only);
+    const shown = [["", some], ...there.map((state) => [state, `${state} ${counts.get(state) ?? 0}`])];
     const drawn = JSON.stringify([shown, this.only]);
     if (drawn === this.drawnChips) return;
     this.drawnChips = drawn;
@@ -1041,7 +1064,8 @@ class Table extends View {
   keepFocus(focus) {
     if (!focus) return;
     const each = this.pool.find(({ name }) => name === focus.name);
-    const target = !each ? this.scroller : (focus.verb && each.actions.box.querySelector(`[data-verb="${focus.verb}"]`)) || each.line;
+    const verb = focus.verb && each?.actions.box.querySelector(`[data-verb="${focus.verb}"]`);
+    const target = verb || each?.line || this.scroller;
     if (target !== this.el.getRootNode().activeElement) target.focus({ preventScroll: true });
   }
 }
@@ -1058,8 +1082,9 @@ class Card extends View {
     this.details = button("details", { className: "persist-button", "aria-label": `details ${name}`, "aria-expanded": "false" });
     this.details.addEventListener("click", () => this.open("details"));
     const cells = this.cells;
-    const labelled = (label, cell) => element("span", { className: "persist-fact" }, element("span", { className: "persist-quiet", textContent: label }), cell);
-    this.facts = [labelled("for", cells.elapsed), labelled("queued for", cells.waited), labelled("CPU", cells.cpu), labelled("memory", cells.memory)];
+    const facts = { for: cells.elapsed, "queued for": cells.waited, CPU: cells.cpu, memory: cells.memory };
+    this.facts = Object.entries(facts).map(([label, cell]) =>
+      element("span", { className: "persist-fact" }, element("span", { className: "persist-quiet", textContent: label }), cell));
     el.classList.add("persist-card");
     this.buttons = element("span", { className: "persist-buttons" }, this.details, this.actions.box);
     this.line = element("div", { className: "persist-line" }, element("strong", { className: "persist-title", textContent: name }),
