@@ -109,8 +109,7 @@ threading.Thread(target=watch, daemon=True).start()"""
     page.page.keyboard.press("Enter")  # no edit of this one
     expect(page.output(1).get_by_role("tabpanel")).to_contain_text("os.path.exists")
     page.page.keyboard.press("Control+s")
-    saved = f"/api/contents/{page.name}"
-    wait_until(lambda: "as of" in jupyter.call(saved).decode(), "the notebook's saving")
+    wait_until(lambda: "as of" in (jupyter.directory / page.name).read_text(), "the notebook's saving")
     page.open()
     expect(line(page.output(1), "live")).to_contain_text("running")
     go.touch()
