@@ -128,6 +128,17 @@ def test_of_very_many_jobs_the_notebook_keeps_some(kernel: Kernel, session: Sess
     assert [line.split()[0] for line in data["text/plain"].splitlines()] == ["name", "a", "c", "…"]
 
 
+def test_ended_jobs_are_read_once_a_session(kernel: Kernel, session: Session) -> None:
+    for name in ("one", "two"):
+        session.persist(name, "1").wait(60)
+    count = "from persist_magic import monitor\nread, rows = [], monitor.rows\n"
+    count += "monitor.rows = lambda jobs, *more: (read.extend(job.name for job in jobs), rows(jobs, *more))[1]"
+    kernel.run(count)
+    for cell in ("%persist_status", "%persist one", "%persist_status two", "%persist_status"):
+        Page(kernel, widget_of(kernel.messages(cell)), name=cell).answer("rows")
+    assert kernel.run("sorted(read)") == "['one', 'two']"
+
+
 def test_there_is_one_thread_and_none_when_nobody_looks(kernel: Kernel, session: Session) -> None:
     for name in ("one", "two"):
         session.persist(name, "1").wait(60)

@@ -388,6 +388,24 @@ def test_two_views_share_rows_and_the_last_one_says_bye(module: Callable[..., Mo
     assert len(m.sent("bye")) == 1
 
 
+@pytest.mark.parametrize("width", [1300, 1000, 700, 420])
+def test_a_narrow_cell_shows_what_matters(module: Callable[..., Module], width: int) -> None:
+    m = module(width=width)
+    m.rows(running("train"), row("bad", "failed", reason="ValueError: no"), whole=True)
+    m.names()
+    place = m.page.locator(".persist-scroller")
+    assert place.evaluate("each => each.scrollWidth <= each.clientWidth")
+    for name, words, verb in (("train", "running", "cancel"), ("bad", "failed", "clean")):
+        expect(m.page.locator(f"tr[data-name={name}]").get_by_text(words, exact=True)).to_be_in_viewport(ratio=1)
+        button = m.page.get_by_role("button", name=f"{verb} {name}").bounding_box()
+        edge = place.bounding_box()
+        assert button is not None
+        assert edge is not None
+        assert button["x"] + button["width"] <= edge["x"] + edge["width"]
+    shown = [head for head in m.page.get_by_role("columnheader").all_inner_texts() if head]
+    assert ("CPU" in shown, "Queued for" in shown) == (width >= 1000, width >= 1300)
+
+
 def test_the_keyboard_reaches_everything(module: Callable[..., Module]) -> None:
     m = module()
     m.rows(*(row(f"job-{i:03}", "done", submitted=1e9 - i) for i in range(500)), whole=True)
