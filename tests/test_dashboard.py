@@ -215,9 +215,12 @@ def test_two_pages_and_one_that_missed_something(kernel: Kernel, session: Sessio
 
 def test_what_is_clicked_is_done_and_acknowledged(kernel: Kernel, session: Session, marker: Path) -> None:
     session.persist("fit-2", "x = 1\ny = lambda: 2\nz = (i for i in [])\nx + 41").wait(60)
+    session.persist("sum", "6 * 7").wait(60)
     session.persist("live", WAIT.format(str(marker)))
     page = Page(kernel, widget_of(kernel.messages("%persist_status")))
     page.answer("rows")
+    assert page.act("fetch", "sum")["words"] == "sum_ ← sum"
+    assert kernel.run("sum([sum_])") == "42"
     assert page.act("fetch", "fit-2")["words"].startswith("x, y, fit_2 ← fit-2; left out: ")
     assert kernel.run("x, y(), fit_2") == "(1, 2, 42)"
     kernel.run("x = 5")

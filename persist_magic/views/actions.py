@@ -6,6 +6,8 @@ destroyed is the page's.
 
 from __future__ import annotations
 
+import builtins
+import keyword
 import re
 from collections.abc import Callable
 from typing import Any
@@ -44,7 +46,7 @@ def _fetch(job: Job, sure: bool) -> tuple[str, None]:
     shell = ipython_shell()
     status, outcome = job.wait(timeout=0), job.outcome()
     kept = [name for name, each in job.variables.describe().items() if each.payload is not None]
-    name = re.sub(r"\W|^(?=\d)", "_", job.name)
+    name = _name_of_result(job.name)
     has_result = status.state is JobState.DONE and outcome is not None and outcome.result is not None and name not in kept
     taken = taken_names([*kept, name] if has_result else kept, shell.user_ns)
     if taken and not sure:  # before anything is read
@@ -55,6 +57,12 @@ def _fetch(job: Job, sure: bool) -> tuple[str, None]:
     shell.push(values)
     words = f"{', '.join(values) or 'no variables'} ← {job.name}"
     return "; left out: ".join((words, *left_out)), None
+
+
+def _name_of_result(job: str) -> str:
+    """The job's name as one of Python's, and none that would hide a word of the language or a built-in function."""
+    name = re.sub(r"\W|^(?=\d)", "_", job)
+    return f"{name}_" if keyword.iskeyword(name) or hasattr(builtins, name) else name
 
 
 def _details(job: Job, sure: bool) -> tuple[str, dict[str, Any]]:
