@@ -82,18 +82,18 @@ def _status_words(parser: argparse.ArgumentParser) -> None:
 
 
 def _status(words: argparse.Namespace) -> int:
-    if words.watch and not in_notebook():  # where the table is live by itself
-        from .views import terminal  # rich is imported where a person looks
-
-        _found(words.names)
-        terminal.watch(monitor.Poller(words.names or None))
-        return 0
-    if in_notebook() and not words.plain and not words.json:
-        from .views import dashboard  # so are widgets
+    if in_notebook() and not words.plain and not words.json:  # where the table is live with and without --watch
+        from .views import dashboard  # widgets are imported where there is a page for them
 
         _found(words.names)
         data, metadata = dashboard.bundle(words.names or None)
         replay.show([{"output_type": "display_data", "data": data, "metadata": metadata}])
+        return 0
+    if words.watch:
+        from .views import terminal  # rich is imported where a person looks
+
+        _found(words.names)
+        terminal.watch(monitor.Poller(words.names or None))
         return 0
     shown = monitor.rows(_found(words.names) if words.names else jobs())
     if words.json:

@@ -366,7 +366,7 @@ class Poller:
         self, names: Sequence[str], traces: dict[str, tuple[tuple[int, ...], float]], wait: float | None, compared: bool
     ) -> None:
         keys = {name: _key(self._jobs[name]) for name in names}
-        written = {name: _written(self._jobs[name], self.rows.get(name)) for name in names}
+        written = {name: _written(self._jobs[name], self.rows[name]) for name in names if name in self._restless}
         fresh = {row.name: row for row in rows([self._jobs[name] for name in names], compared, wait)}
         for name in names:
             before = self.rows.get(name)
@@ -381,7 +381,7 @@ class Poller:
             elif row.state == JobState.RUNNING.value:
                 self._running[name] = traces.get(name, ((), 0.0))[0]
             else:
-                self._restless[name] = written[name]
+                self._restless[name] = written.get(name, ())
             self.rows[name] = row
             if row != before:
                 self._tell(name)
@@ -407,9 +407,9 @@ def _key(job: Job) -> tuple[int, ...]:
     return info.st_ino, info.st_mtime_ns
 
 
-def _written(job: Job, row: Row | None) -> tuple[int, ...]:
+def _written(job: Job, row: Row) -> tuple[int, ...]:
     """What changes when something is written to a job's directory, or to that of its run."""
-    run = job.directory.run(row.run if row is not None and row.run is not None else 1)
+    run = job.directory.run(row.run or 1)
     times = []
     for path in (job.directory.path, run.path):
         try:

@@ -67,11 +67,16 @@ function clock(seconds) {
 
 // ---------------------------------------------------------------- what the page knows
 
+const logKey = (name, err) => `${name}\n${Number(err)}`;
+
+/** A name that nobody else has; crypto is there only for pages that came over https or from this machine. */
+const unique = () => crypto.randomUUID?.() ?? String(Math.random());
+
 /** The jobs of one widget, for all its views: rows, logs, the connection, and what is asked for. */
 class Jobs {
   constructor(model) {
     this.model = model;
-    this.page = crypto.randomUUID?.() ?? String(Math.random());
+    this.page = unique();
     this.fields = model.get("fields");
     this.rows = new Map();
     this.logs = new Map(); // "name\nerr" → { lines, before }
@@ -202,7 +207,7 @@ class Jobs {
     for (const change of changes) this.change(change);
     this.total = this.rows.size + this.unread;
     this.inStep();
-    this.tell("rows", message.whole ? null : new Set([...message.gone, ...changes.map(([name]) => name)]));
+    this.tell("rows");
   }
 
   /** Apply one row's change; see wire.change. */
@@ -225,11 +230,11 @@ class Jobs {
     this.asOf = snapshot.time;
     this.unheard = snapshot.unheard;
     this.tell("connection");
-    this.tell("rows", null);
+    this.tell("rows");
   }
 
   takeLog(message) {
-    const key = `${message.name}\n${Number(message.err)}`;
+    const key = logKey(message.name, message.err);
     if (!this.opened.has(key)) return; // another page's
     const known = this.logs.get(key);
     if (message.keep && message.part !== (known?.part ?? 0) + 1) return this.resync();
@@ -241,7 +246,6 @@ class Jobs {
   takeTaken(message) {
     const asked = this.pending.get(message.request);
     if (!asked) return;
-    asked.taken = true;
     clearTimeout(asked.timer);
     this.tell("act", { ...asked, words: "" });
   }
@@ -276,7 +280,7 @@ class Jobs {
       this.tell("act", { ...asked, words, ok: false, over: true });
       asked.settle({ ok: false, words });
     }
-    this.tell("rows", null);
+    this.tell("rows");
   }
 
   /** The time at the kernel, seconds since the epoch; it stands still while the kernel does not answer. */
@@ -303,7 +307,7 @@ class Jobs {
   // ---- what is asked for
 
   openLog(name, err) {
-    const key = `${name}\n${Number(err)}`;
+    const key = logKey(name, err);
     this.opened.set(key, (this.opened.get(key) ?? 0) + 1);
     if (this.opened.get(key) === 1) this.say("logs");
     return () => {
@@ -322,7 +326,7 @@ class Jobs {
       this.tell("act", { verb, name, words, ok: false, over: true });
       return Promise.resolve({ ok: false, words });
     }
-    const request = crypto.randomUUID?.() ?? String(Math.random());
+    const request = unique();
     return new Promise((settle) => {
       const asked = { verb, name, settle };
       asked.timer = setTimeout(
@@ -632,7 +636,7 @@ class Panel {
   // ---- a log
 
   openLog(err) {
-    this.logKey = `${this.name}\n${Number(err)}`;
+    this.logKey = logKey(this.name, err);
     const label = `${TABS[this.tab]} of ${this.name}`;
     const role = { role: "log", "aria-live": "off", "aria-label": label }; // nobody wants to hear each line
     this.text = element("pre", { className: "persist-log", tabIndex: 0, ...role });
@@ -1058,7 +1062,7 @@ class Table extends View {
   focusedPlace() {
     const active = this.el.getRootNode().activeElement;
     const line = active && this.body.contains(active) ? active.closest("tr") : null;
-    return line?.dataset.name ? { name: line.dataset.name, verb: active.dataset.verb, active } : null;
+    return line?.dataset.name ? { name: line.dataset.name, verb: active.dataset.verb } : null;
   }
 
   keepFocus(focus) {

@@ -14,7 +14,7 @@ import contextvars
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -168,6 +168,9 @@ class _Watcher:
         self._tails: dict[tuple[str, bool], Tail] = {}
         self._spoke = 0.0
 
+    def _shown(self, rows: Iterable[Row]) -> list[Row]:
+        return [row for row in rows if self.names is None or row.name in self.names]
+
     # ---- the beginning
 
     def begin(self) -> list[Row]:
@@ -196,15 +199,13 @@ class _Watcher:
                 self._pages.pop(page, None)
                 return
             self._awaited_since = None
-            known = self._pages.get(page)
-            if known is None or what in ("hello", "resync"):
+            if page not in self._pages or what in ("hello", "resync"):  # all anew, logs from their beginnings
+                self._pages[page] = _Page(0.0)
                 self._version, self._sent, self._told_of = -1, {}, (-1, "")
-            known = self._pages.setdefault(page, _Page(0.0))
+            known = self._pages[page]
             known.heard = time.monotonic()
             # messages that follow belong to the page's own, not to whatever cell runs
             self._context = contextvars.copy_context()
-            if what in ("hello", "resync"):
-                known.logs = set()  # from their beginnings
             if "logs" in content:
                 self._open_logs(known, {(str(name), bool(err)) for name, err in content["logs"]})
         action = (contextvars.copy_context(), content)
@@ -241,7 +242,7 @@ class _Watcher:
                 waited = 0.0 if monitor.busy else now - max(self._awaited_since, monitor.idle_since)
                 if waited > PAGE_SECONDS:
                     return False
-                rows = [row for row in poller.rows.values() if self.names is None or row.name in self.names]
+                rows = self._shown(poller.rows.values())
                 unread = poller.unread_of(self.names)
                 self._context.run(self._take_snapshot, rows, unread, waited > UNHEARD_SECONDS)
                 return True
@@ -255,8 +256,7 @@ class _Watcher:
     def _tell(self, poller: Poller, trouble: str) -> None:
         whole = self._version < 0
         news = poller.since(self._version)
-        rows = [row for row in news.rows if self.names is None or row.name in self.names]
-        written = wire.changes(rows, self._sent)
+        written = wire.changes(self._shown(news.rows), self._sent)
         for name in news.gone:
             self._sent.pop(name, None)
         self._version = news.version
