@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .errors import JobCancelled, JobFailed, JobTimeout, PersistError
-    from .job import Job, jobs, load, persist
+    from .job import Job
     from .status import JobState, Status
+    from .submission import jobs, load, persist
     from .worker.running import WallTimeSoon, checkpoint, progress, restored, time_left, track, until_wall_time
 
 __version__ = "0.1.0"
@@ -54,9 +55,9 @@ _HOME = {
     "Status": "status",
     "WallTimeSoon": "worker.running",
     "checkpoint": "worker.running",
-    "jobs": "job",
-    "load": "job",
-    "persist": "job",
+    "jobs": "submission",
+    "load": "submission",
+    "persist": "submission",
     "progress": "worker.running",
     "restored": "worker.running",
     "time_left": "worker.running",

@@ -18,10 +18,11 @@ from typing import NoReturn
 from . import monitor, replay
 from .capture.environment import in_notebook
 from .errors import PersistError, UsageError
-from .job import Job, ended_jobs, jobs, load
+from .job import Job, ended_jobs
 from .logs import log_size, read_log, read_part
 from .outputs import STREAM_LIMIT
 from .status import JobState
+from .submission import jobs, load
 from .text import harmless, settle
 from .views import table
 

@@ -1,17 +1,15 @@
-"""Jobs: submit, find, ask, wait, fetch, cancel, rerun, delete.
+"""A job: ask, wait, fetch, cancel, rerun, delete.
 
-Owns `Job`, `persist`, `load`, `jobs` and the one path of a submission (capture → job directory → backend) and of a
-question (files → backend → `status.resolve`). Magics, command line and views are faces over it. Knows nothing of IPython.
+Owns `Job` and the one path of a question: files → backend → `status.resolve`. Does not know how a job comes to be, which is
+`submission`'s, nor IPython.
 """
 
 from __future__ import annotations
 
 import codecs
 import contextlib
-import dataclasses
 import difflib
 import os
-import sys
 import time
 import types
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +23,6 @@ from .backends.base import Launch, Predecessor, Query
 from .errors import (
     Damaged,
     JobCancelled,
-    JobExists,
     JobFailed,
     JobLives,
     JobTimeout,
@@ -58,7 +55,6 @@ from .store import (
     check_name,
     told,
     write_atomic,
-    write_new,
 )
 from .text import harmless
 
@@ -87,7 +83,7 @@ def set_session_root(root: Callable[[], str] | None) -> None:
     _session_root = root
 
 
-# ---------------------------------------------------------------- submitting
+# ---------------------------------------------------------------- what the session has asked for
 
 
 @dataclass
@@ -109,311 +105,13 @@ _QUICK_SECONDS, _COMPARE_AGAIN = 0.2, 20.0
 _PLAIN_BYTES = 1_000_000
 
 
-@dataclass(frozen=True)
-class Submission:
-    """What became of a request to submit.
-
-    Attributes
-    ----------
-    job : Job
-    capture : Capture
-        What was shipped, or would be.
-    attached : bool
-        Whether the identical job existed already, and nothing was submitted.
-    id : str
-        The backend's name for the run.
-    """
-
-    job: Job
-    capture: Capture
-    attached: bool
-    id: str
+def asked(path: str, source: Source, selection: Selection, namespace: dict[str, Any]) -> None:
+    """Remember what this session wants to run in a job directory; see `Job.staleness`."""
+    _asked[path] = _Asked(source, selection, namespace)
 
 
-def persist(
-    function: Callable[..., Any],
-    name: str,
-    backend: str = "local",
-    args: Sequence[Any] = (),
-    kwargs: Mapping[str, Any] | None = None,
-    *,
-    options: Sequence[str] = (),
-    after: Sequence[str] = (),
-    mpi: int = 0,
-    mpi_options: Sequence[str] = (),
-    python: str = "",
-    replace: bool = False,
-    snapshot: bool = False,
-    environment: Sequence[str] = (),
-    root: str | os.PathLike[str] | None = None,
-) -> Job:
-    """Run ``function(*args, **kwargs)`` as a job that outlives this process.
-
-    Parameters
-    ----------
-    function : callable
-        Functions of ``__main__`` travel by value with the globals that they use, others by name.
-    name : str
-        Letters, digits, ``. _ -``; at most 100 characters.
-    backend : str
-        "local", "slurm", or another registered backend.
-    args, kwargs
-        Written down at once: changing them later does not change the job.
-    options : sequence of str
-        Options of the backend; for "slurm" those of sbatch.
-    after : sequence of str
-        Names of jobs of the same root that must be done first.
-    mpi : int
-        Run it in so many MPI processes; the result is rank 0's. 0 is one process without MPI.
-    mpi_options : sequence of str
-        Options of mpiexec, or under Slurm of srun.
-    python : str
-        The interpreter that the job runs under; empty is this one. A bare name is looked up where the job runs.
-    replace : bool
-        Delete an older job of the name, unless it lives.
-    snapshot : bool
-        Copy the user's own modules that the job imports into the job directory, so that editing them later does not change
-        a job that is queued or run again.
-    environment : sequence of str
-        Names of environment variables whose values are written down for this and later runs. Without that a run gets what
-        the process has that starts it.
-    root : path, optional
-        The folder of the job directories; see `default_root`.
-
-    Returns
-    -------
-    Job
-        The job; if an identical one exists, that one.
-
-    Raises
-    ------
-    JobExists
-        If another job has the name.
-    CaptureError
-        If function or arguments cannot be written down.
-    PersistError
-        Its other subclasses, as the errors module names them.
-    """
-    from .capture.cell import CALL, Source, function_text
-
-    source = Source("function", function_text(function), f"{CALL}[0](*{CALL}[1], **{CALL}[2])")
-    call = (function, tuple(args), dict(kwargs or {}))
-    namespace = getattr(function, "__globals__", None)
-    if getattr(function, "__module__", None) != "__main__" or not isinstance(namespace, dict):
-        namespace = sys.modules["__main__"].__dict__
-    submission = submit(
-        name,
-        source,
-        namespace,
-        backend=backend,
-        options=options,
-        after=after,
-        mpi=mpi,
-        mpi_options=mpi_options,
-        python=python,
-        replace=replace,
-        snapshot=snapshot,
-        environment=environment,
-        root=root,
-        call=call,
-    )
-    return submission.job
-
-
-def preview(
-    name: str, source: Source, namespace: dict[str, Any], *, backend: str, options: Sequence[str], selection: Selection
-) -> Capture:
-    """Check everything and return what a submission would ship; nothing is written."""
-    from .capture.cell import capture
-
-    check_name(name)
-    get_backend(backend).settings(options)
-    return capture(name, source, namespace, selection, None, None)
-
-
-def submit(
-    name: str,
-    source: Source,
-    namespace: dict[str, Any],
-    *,
-    backend: str = "local",
-    options: Sequence[str] = (),
-    after: Sequence[str] = (),
-    mpi: int = 0,
-    mpi_options: Sequence[str] = (),
-    python: str = "",
-    replace: bool = False,
-    snapshot: bool = False,
-    environment: Sequence[str] = (),
-    selection: Selection | None = None,
-    root: str | os.PathLike[str] | None = None,
-    call: tuple[Any, tuple[Any, ...], dict[str, Any]] | None = None,
-) -> Submission:
-    """Capture a cell or a call, write its job directory and start it; see `persist` for what is raised.
-
-    Parameters
-    ----------
-    source : Source
-    namespace : dict
-        The session's globals.
-    selection : Selection, optional
-        Names to add or leave out.
-    call : (function, args, kwargs), optional
-        For a source of kind "function".
-    """
-    from .capture.cell import Selection, capture
-
-    selection = selection or Selection()
-    place = Root(os.fspath(root) if root is not None else default_root())
-    final = place.directory(name)
-    if call is None:
-        _asked[final.path] = _Asked(source, selection, namespace)
-    runner = get_backend(backend)
-    place.check()
-    if mpi < 0:
-        raise UsageError(f"{mpi} is no number of MPI processes")
-    if final.exists() and not replace:  # compare before anything is written
-        runner.settings(options)
-        return _attach(Job(name, place.path), capture(name, source, namespace, selection, None, None, call), mpi)
-    settings = runner.settings(options, list(_predecessors(name, after, place)))
-    token = os.urandom(16).hex()
-    with runner.prepare(final, token, 1, options, settings) as launch:
-        with place.new_directory(name) as work:
-            captured = capture(name, source, namespace, selection, work.session_path, work.buffers_path, call)
-            if snapshot:
-                captured = _with_snapshot(captured, work.modules_path)
-            spec = _spec(name, token, source, backend, captured, snapshot, environment, mpi, mpi_options, python)
-            write_new(work.spec_path, spec.to_bytes())
-            write_new(work.cell_path, _cell_text(name, source, backend, options).encode("utf-8", "surrogateescape"))
-            write_new(work.script_path, runner.script(final, spec).encode("utf-8", "surrogateescape"), mode=0o700)
-            with place.lock():
-                if final.exists():
-                    older = Job(name, place.path)
-                    if not replace:
-                        return _attach(older, captured, mpi)
-                    older.require_ended("replace")
-                submitted = Submitted(time.time(), spec.user, spec.host, tuple(options), launch.reserve(), tuple(after))
-                write_new(work.run(1).submitted_path, submitted.to_bytes())
-                aside = place.publish(work, replace=replace)
-
-        def undo() -> None:
-            place.delete(final)
-            if aside:
-                place.put_back(aside, final)
-
-        job = Job(name, place.path)
-        try:
-            handle = job._start(launch, 1, undo)
-        finally:
-            if aside and os.path.lexists(aside):  # not put back: the new job has, or may have, been taken
-                place.discard(aside)
-    return Submission(job, captured, attached=False, id=handle.id)
-
-
-def _predecessors(name: str, after: Sequence[str], place: Root) -> Iterator[Predecessor]:
-    """Those of the jobs that have not ended; the others must be done.
-
-    Raises
-    ------
-    NoSuchJob, PredecessorFailed, UsageError
-    """
-    for each in dict.fromkeys(after):
-        if each == name:
-            raise UsageError(f"job {name} cannot start after itself")
-        job = load(each, place.path)
-        status = job.status()
-        if status.state is JobState.DONE:
-            continue
-        if status.state.ended or status.state is JobState.EMPTY:
-            raise PredecessorFailed(name, each, status.describe(time.time()))
-        handle = job.directory.handle()
-        if handle is None or handle.run != status.run:
-            raise UsageError(f"job {each} is only being submitted; submit {name} when %persist_status {each} shows its id")
-        yield Predecessor(each, job.spec().backend, handle.id, handle.cluster)
-
-
-def _is_live(name: str, place: Root) -> bool:
-    """Whether there is a job of the name that is queued or runs."""
-    job = Job(name, place.path)
-    return job.directory.exists() and job.status().state in (JobState.QUEUED, JobState.RUNNING)
-
-
-def _with_snapshot(captured: Capture, folder: str) -> Capture:
-    """Copy the job's local modules; what was not copied becomes a warning."""
-    from .capture import modules
-
-    left_out = modules.snapshot(captured.modules, folder)
-    words = f"left out of the snapshot, as large or unreadable: {', '.join(left_out)}"
-    return dataclasses.replace(captured, warnings=(*captured.warnings, words)) if left_out else captured
-
-
-def _spec(
-    name: str,
-    token: str,
-    source: Source,
-    backend: str,
-    captured: Capture,
-    snapshot: bool,
-    environment: Sequence[str],
-    mpi: int,
-    mpi_options: Sequence[str],
-    python: str,
-) -> JobSpec:
-    from .capture.environment import record
-    from .capture.modules import with_roots
-
-    world = record(environment)
-    return JobSpec(
-        token=token,
-        name=name,
-        kind=source.kind,
-        backend=backend,
-        code=source.code,
-        cell_digest=captured.cell_digest,
-        future_flags=source.future_flags,
-        names=captured.names,
-        payload=captured.payload,
-        fingerprint=captured.fingerprint,
-        python=world.python,
-        executable=(os.path.abspath(python) if os.sep in python else python) or world.executable,
-        dill=world.dill,
-        cwd=world.cwd,
-        sys_path=with_roots(world.sys_path, world.cwd, captured.modules),
-        environment=world.variables,
-        extensions=source.extensions,
-        user=world.user,
-        host=world.host,
-        time=time.time(),
-        modules=captured.modules,
-        snapshot=snapshot,
-        warnings=captured.warnings,
-        ranks=mpi,
-        mpi_options=tuple(mpi_options),
-        notebook=world.notebook,
-        figures=world.figures,
-    )
-
-
-def _cell_text(name: str, source: Source, backend: str, options: Sequence[str]) -> str:
-    """cell.py: one comment line in the magic's place, so that line numbers are the notebook's, then what was written."""
-    rest = f" -- {' '.join(options)}" if options else ""
-    head = f"# %%persist {name} --backend {backend}{rest}".replace("\n", " ").replace("\r", " ")
-    return f"{head}\n{source.text}"
-
-
-def _attach(older: Job, captured: Capture, mpi: int) -> Submission:
-    """The identical job, or an error that tells what differs."""
-    spec = older.spec()
-    if spec.fingerprint == captured.fingerprint and spec.ranks == mpi:
-        handle = older.directory.handle()
-        return Submission(older, captured, attached=True, id=handle.id if handle is not None else "")
-    differences = list(_differences(spec, captured))
-    if spec.ranks != mpi:
-        differences.append(f"the number of MPI processes changed ({spec.ranks} → {mpi})")
-    raise JobExists(older.name, tuple(differences), alive=not older.status().state.ended)
-
-
-def _differences(spec: JobSpec, captured: Capture, ignored: Container[str] = ()) -> Iterator[str]:
+def differences(spec: JobSpec, captured: Capture, ignored: Container[str] = ()) -> Iterator[str]:
+    """Yield how what would be captured now differs from what a job ran, in words."""
     from .capture.cell import CALL
 
     if spec.cell_digest != captured.cell_digest:
@@ -446,11 +144,16 @@ def _differences(spec: JobSpec, captured: Capture, ignored: Container[str] = ())
             yield f"module {name} was edited"
 
 
+def asked_names(root: str) -> list[str]:
+    """Return the jobs of a root whose ``%%persist`` cells this session has run: those that `Job.staleness` speaks of."""
+    return [os.path.basename(path) for path in list(_asked) if os.path.dirname(path) == root]
+
+
 # ---------------------------------------------------------------- finding
 
 
-def load(name: str, root: str | os.PathLike[str] | None = None) -> Job:
-    """Return the job of a name, submitted by whichever session (Persist.jl's ``readmgr``).
+def existing(name: str, root: str | os.PathLike[str] | None = None) -> Job:
+    """Return the job of a name.
 
     Raises
     ------
@@ -464,15 +167,32 @@ def load(name: str, root: str | os.PathLike[str] | None = None) -> Job:
     return job
 
 
-def jobs(root: str | os.PathLike[str] | None = None) -> list[Job]:
-    """Return all jobs of a root, by name."""
-    place = Root(os.fspath(root) if root is not None else default_root())
-    return [Job(name, place.path) for name in place.names()]
+def predecessors(name: str, after: Sequence[str], place: Root) -> Iterator[Predecessor]:
+    """Yield those of the jobs that have not ended; the others must be done.
+
+    Raises
+    ------
+    NoSuchJob, PredecessorFailed, UsageError
+    """
+    for each in dict.fromkeys(after):
+        if each == name:
+            raise UsageError(f"job {name} cannot start after itself")
+        job = existing(each, place.path)
+        status = job.status()
+        if status.state is JobState.DONE:
+            continue
+        if status.state.ended or status.state is JobState.EMPTY:
+            raise PredecessorFailed(name, each, status.describe(time.time()))
+        handle = job.directory.handle()
+        if handle is None or handle.run != status.run:
+            raise UsageError(f"job {each} is only being submitted; submit {name} when %persist_status {each} shows its id")
+        yield Predecessor(each, job.spec().backend, handle.id, handle.cluster)
 
 
-def asked_names(root: str) -> list[str]:
-    """Return the jobs of a root whose ``%%persist`` cells this session has run: those that `Job.staleness` speaks of."""
-    return [os.path.basename(path) for path in list(_asked) if os.path.dirname(path) == root]
+def _is_live(name: str, place: Root) -> bool:
+    """Whether there is a job of the name that is queued or runs."""
+    job = Job(name, place.path)
+    return job.directory.exists() and job.status().state in (JobState.QUEUED, JobState.RUNNING)
 
 
 def statuses(of: Sequence[Job], seconds: float | None = None) -> list[Status | PersistError]:
@@ -1079,7 +799,7 @@ class Job:
             captured = capture(self.name, asked.source, asked.namespace, asked.selection, None, None)
         except Exception:  # noqa: BLE001  what it needs is not there now, or will not be pickled: nothing can be said
             return ()
-        return tuple(_differences(spec, captured, outcome.variables if outcome is not None else ()))
+        return tuple(differences(spec, captured, outcome.variables if outcome is not None else ()))
 
     # ---- changing
 
@@ -1127,7 +847,7 @@ class Job:
             every = (*asked_for.options, *(options or ()))
             number = last.number + 1
             waits = [each for each in asked_for.after if _is_live(each, self._root)]
-            settings = runner.settings(every, list(_predecessors(self.name, waits, self._root)))
+            settings = runner.settings(every, list(predecessors(self.name, waits, self._root)))
             launch = stack.enter_context(runner.prepare(self.directory, spec.token, number, every, settings))
             if os.path.lexists(self.directory.cancel_path):
                 os.unlink(self.directory.cancel_path)

@@ -24,8 +24,9 @@ from . import commands, replay
 from .backends import BUILT_IN, get_backend
 from .capture.environment import in_notebook
 from .errors import JobCancelled, JobFailed, NotPickled, PersistError, UsageError
-from .job import DEFAULT_ROOT, ROOT_VARIABLE, Job, jobs, load, preview, set_session_root, submit
+from .job import DEFAULT_ROOT, ROOT_VARIABLE, Job, set_session_root
 from .status import JobState
+from .submission import jobs, load, preview, submit
 from .text import harmless
 from .views import table
 

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from persist_magic import job as job_module
+from persist_magic import submission
 from persist_magic.capture.cell import Selection, Source
 from persist_magic.errors import PersistError
-from persist_magic.job import Job, Submission
+from persist_magic.job import Job
+from persist_magic.submission import Submission
 
 PATIENCE = 60.0
 
@@ -44,13 +45,13 @@ class Session:
     def submit(self, name: str, cell: str, **options: Any) -> Submission:
         selection = Selection(options.pop("add", ()), options.pop("omit", ()))
         source = Source("cell", cell, cell)
-        return job_module.submit(name, source, self.namespace, root=self.root, selection=selection, **options)
+        return submission.submit(name, source, self.namespace, root=self.root, selection=selection, **options)
 
     def persist(self, name: str, cell: str, **options: Any) -> Job:
         return self.submit(name, cell, **options).job
 
     def job(self, name: str) -> Job:
-        return job_module.load(name, self.root)
+        return submission.load(name, self.root)
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("PERSIST_ROOT", str(path))
     yield str(path)
     with contextlib.suppress(PersistError):
-        for each in job_module.jobs(path):
+        for each in submission.jobs(path):
             with contextlib.suppress(PersistError):
                 each.cancel(force=True)
                 wait_until(lambda each=each: each.is_ready(), f"the end of {each.name}")

@@ -25,6 +25,7 @@ ROOMS = [
     {"commands"},
     {"views"},
     {"monitor"},
+    {"submission"},
     {"job"},
     {"replay"},
     {"backends"},
@@ -43,8 +44,8 @@ RANK = {room: rank for rank, rooms in enumerate(reversed(ROOMS)) for room in roo
 FREE = {"__init__"}
 # What a room may know although it stands beside it: nothing of the session's side.
 FORBIDDEN = {
-    "worker": {"job", "backends", "views", "magics", "commands", "status"},
-    "backends": {"magics", "views", "job", "capture"},
+    "worker": {"job", "submission", "backends", "views", "magics", "commands", "status"},
+    "backends": {"magics", "views", "job", "submission", "capture"},
 }
 
 

@@ -32,9 +32,10 @@ from persist_magic.errors import (
     StoreError,
     Unpicklable,
 )
-from persist_magic.job import Job, jobs, load
+from persist_magic.job import Job
 from persist_magic.status import JobState
 from persist_magic.store import Handle, Started, write_atomic
+from persist_magic.submission import jobs, load
 
 from .conftest import Session, alive, environment, wait_until
 
@@ -887,7 +888,7 @@ def test_cleanup_deletes_what_has_ended_and_nothing_else(session: Session, marke
 
 
 def test_of_many_who_submit_the_same_name_one_wins(session: Session) -> None:
-    script = "import persist_magic.job as j, sys\nfrom persist_magic.capture.cell import Source\ns = Source('cell', sys.argv[1], sys.argv[1])\ntry:\n    print(j.submit('race', s, globals()).attached)\nexcept j.JobExists:\n    print('refused')"
+    script = "import persist_magic.submission as j, sys\nfrom persist_magic.capture.cell import Source\ns = Source('cell', sys.argv[1], sys.argv[1])\ntry:\n    print(j.submit('race', s, globals()).attached)\nexcept j.JobExists:\n    print('refused')"
     racers = [
         subprocess.Popen([sys.executable, "-c", script, str(i)], env=environment(), stdout=subprocess.PIPE, text=True)
         for i in range(6)

@@ -414,7 +414,7 @@ def test_what_the_job_brought_back_is_no_edit(shell: Shell) -> None:
 
 
 def test_a_session_that_has_not_run_the_cell_knows_of_no_edit(shell: Shell, root: str) -> None:
-    code = "from persist_magic.capture.cell import Source\nfrom persist_magic.job import submit\nalpha = 1\nsubmit('other', Source('cell', 'alpha', 'alpha'), globals()).job.wait(60)"
+    code = "from persist_magic.capture.cell import Source\nfrom persist_magic.submission import submit\nalpha = 1\nsubmit('other', Source('cell', 'alpha', 'alpha'), globals()).job.wait(60)"
     subprocess.run([sys.executable, "-c", code], env=environment(), check=True)
     shell.run("alpha = 2")
     assert shell.run("%persist other").staleness() == ()

@@ -171,7 +171,7 @@ def test_foreign_directories_are_left_alone(session: Session) -> None:
     foreign = Path(session.root) / "theirs"
     foreign.mkdir()
     (foreign / "precious.txt").write_text("x")
-    from persist_magic.job import jobs
+    from persist_magic.submission import jobs
 
     assert [job.name for job in jobs(session.root)] == ["mine"]
     for replace in (False, True):

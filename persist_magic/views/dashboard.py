@@ -24,9 +24,10 @@ import traitlets
 
 from ..capture.environment import ipython_shell
 from ..errors import NameTaken, PersistError, UsageError
-from ..job import Job, default_root, load
+from ..job import Job, default_root
 from ..monitor import ENDED, Poller, Row, monitor
 from ..store import Root
+from ..submission import load
 from ..text import harmless
 from . import page as static
 from . import table, wire

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..capture.explain import size
-from ..job import Submission
 from ..monitor import Row
 from ..status import FRESH_SECONDS, JobState, duration, moment, progress_words, seen_words
 from ..store import Bar, CapturedName, LocalModule, Progress
+from ..submission import Submission
 from ..text import harmless, one_line
 
 LARGE = 100_000_000

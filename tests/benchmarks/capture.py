@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from persist_magic.capture.cell import Source
-from persist_magic.job import submit
+from persist_magic.submission import submit
 
 from .capture_child import ARRAY, WORKLOADS
 from .measure import Absolute, Row, python

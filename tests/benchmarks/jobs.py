@@ -14,7 +14,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 from persist_magic.capture.cell import Source
-from persist_magic.job import Job, submit
+from persist_magic.job import Job
+from persist_magic.submission import submit
 
 from .measure import Absolute, Row, python, timed
 

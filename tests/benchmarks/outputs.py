@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 
 from persist_magic.capture.cell import Source
-from persist_magic.job import submit
+from persist_magic.submission import submit
 
 from .measure import Row, python
 

@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from persist_magic.job import Job, jobs, statuses, submit
+from persist_magic.job import Job, statuses
 from persist_magic.status import Status
+from persist_magic.submission import jobs, submit
 
 from ..cluster.cluster import Cluster
 from .jobs import Fsync

@@ -17,10 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from persist_magic.capture.cell import Source
-from persist_magic.job import Job, load, set_session_root, submit
+from persist_magic.job import Job, set_session_root
 from persist_magic.monitor import Poller
 from persist_magic.processes import ProcessId
 from persist_magic.store import Bar, Ended, Handle, Progress, Root, Started, Submitted, Usage, write_atomic, write_new
+from persist_magic.submission import load, submit
 
 from .measure import Absolute, timed
 

@@ -109,7 +109,7 @@ def play(stories, scratch, job_seconds=JOB_SECONDS):
 
 def stop_all(root):
     """End what still runs."""
-    from persist_magic.job import jobs
+    from persist_magic.submission import jobs
 
     for job in jobs(root):
         job.cancel(force=True)

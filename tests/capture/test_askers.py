@@ -6,7 +6,7 @@ import pytest
 
 from persist_magic import persist
 from persist_magic.capture.cell import Selection, Source
-from persist_magic.job import preview
+from persist_magic.submission import preview
 
 CHAINS = {
     "the cell": ("x = 1", "x", {"x": "cell"}),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from persist_magic import digests, load, persist
 from persist_magic.capture.cell import Source
 from persist_magic.errors import Damaged, JobFailed
-from persist_magic.job import submit
+from persist_magic.submission import submit
 
 HEAD = digests.HEAD
 

@@ -14,7 +14,7 @@ import pytest
 from persist_magic import load, persist
 from persist_magic.capture.cell import Selection, Source
 from persist_magic.errors import JobExists, JobFailed, MissingNames, Unpicklable
-from persist_magic.job import jobs, preview, submit
+from persist_magic.submission import jobs, preview, submit
 
 from .sessions import play
 from .stories.classes import CLASSES

@@ -100,7 +100,7 @@ WRITER = f"""
 import sys
 from json import dumps as json_dumps
 from persist_magic import persist
-from persist_magic.job import submit
+from persist_magic.submission import submit
 from persist_magic.capture.cell import Source
 root, name = sys.argv[1:]
 {VALUES}

@@ -17,9 +17,10 @@ import pytest
 from persist_magic import backends
 from persist_magic.backends import slurm_programs
 from persist_magic.errors import BackendError, JobCancelled, JobFailed, JobLives, PredecessorFailed, Unconfirmed
-from persist_magic.job import Job, jobs, load, persist, statuses
+from persist_magic.job import Job, statuses
 from persist_magic.status import JobState, Status
 from persist_magic.store import write_atomic
+from persist_magic.submission import jobs, load, persist
 
 from ..cluster.cluster import Cluster
 from ..conftest import alive, environment, wait_until

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from persist_magic.errors import BackendError
-from persist_magic.job import jobs
 from persist_magic.monitor import Poller, rows
 from persist_magic.status import JobState
+from persist_magic.submission import jobs
 from persist_magic.views.table import table
 
 from ..cluster.cluster import Cluster
