@@ -8,6 +8,8 @@ Every class takes only plain values, which are its ``args``, so that each error 
 
 from __future__ import annotations
 
+_FAILURES_SHOWN = 10
+
 
 class PersistError(Exception):
     """Base of all errors that persist_magic raises on purpose."""
@@ -121,6 +123,74 @@ class JobCancelled(PersistError):
 
     def __str__(self) -> str:
         return f"job {self.name} has no result: {self.reason}; %persist_rerun {self.name} runs it again"
+
+
+class TaskFailed(JobFailed):
+    """A task of a sweep failed; ``__cause__`` is the original exception, if it can be restored.
+
+    Attributes
+    ----------
+    task : int
+    label : str
+        What it was given: "alpha=0.001".
+    """
+
+    def __init__(self, name: str, task: int, label: str, reason: str, traceback: str = "") -> None:
+        super().__init__(name, reason, traceback)
+        self.args = name, task, label, reason, traceback
+        self.task, self.label = task, label
+
+    def __str__(self) -> str:
+        if self.traceback:
+            return f"{self._head()}\n\n{self.traceback.rstrip()}"
+        return f"{self._head()} (%persist_log {self.name} --task {self.task} --err)"
+
+    def _head(self) -> str:
+        return f"task {self.task} ({self.label}) of job {self.name} failed: {self.reason}"
+
+
+class TaskCancelled(JobCancelled):
+    """A task of a sweep was cancelled, so it has no result."""
+
+    def __init__(self, name: str, task: int, reason: str) -> None:
+        super().__init__(name, reason)
+        self.args = name, task, reason
+        self.task = task
+
+    def __str__(self) -> str:
+        again = f"%persist_rerun {self.name} --failed runs it again"
+        return f"task {self.task} of job {self.name} has no result: {self.reason}; {again}"
+
+
+class TasksFailed(PersistError):
+    """Not all tasks of a sweep are done.
+
+    Attributes
+    ----------
+    name : str
+    total : int
+    failures : tuple of (int, str, str)
+        Of each task that failed, or was cancelled: its number, what it was given, why.
+    """
+
+    def __init__(self, name: str, total: int, failures: tuple[tuple[int, str, str], ...]) -> None:
+        super().__init__(name, total, failures)
+        self.name, self.total, self.failures = name, total, failures
+
+    @property
+    def tasks(self) -> tuple[int, ...]:
+        """The numbers of these tasks."""
+        return tuple(task for task, _, _ in self.failures)
+
+    def __str__(self) -> str:
+        some = self.failures[:_FAILURES_SHOWN]
+        lines = [f"  task {task} ({label}): {reason}" for task, label, reason in some]
+        if rest := len(self.failures) - len(some):
+            lines.append(f"  … and {rest} more")
+        return (
+            f"{len(self.failures)} of {self.total} tasks of job {self.name} have no result; %persist_rerun {self.name} "
+            f'--failed runs them again, fetch(errors="return") gives the others\n' + "\n".join(lines)
+        )
 
 
 class NotSubmitted(PersistError):

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import outputs, replay
 from .backends import get_backend
-from .backends.base import Launch, Predecessor, Query
+from .backends.base import Backend, Launch, Predecessor, Query, Tasks
+from .each import CALL, EACH, written
 from .errors import (
     Damaged,
     JobCancelled,
@@ -39,7 +40,7 @@ from .errors import (
     UsageError,
 )
 from .logs import read_log, read_part, tail_offset
-from .status import Evidence, JobState, Observation, Status, Word, duration, moment, progress_words, resolve, staleness_words
+from .status import Evidence, JobState, Observation, Status, Word, duration, moment, resolve, staleness_words
 from .store import (
     CancelRequest,
     Handle,
@@ -47,6 +48,7 @@ from .store import (
     JobSpec,
     KeptValue,
     Observed,
+    ObservedChunks,
     Outcome,
     Progress,
     Root,
@@ -56,12 +58,14 @@ from .store import (
     told,
     write_atomic,
 )
+from .tasks import Counts, Ledger, combined, ledger, progress_remark, tasks_progress
 from .text import harmless
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from .capture.cell import Capture, Selection, Source
+    from .each import Axis
     from .outputs import Output
 
 DEFAULT_ROOT = ".persist"
@@ -93,6 +97,7 @@ class _Asked:
     source: Source
     selection: Selection
     namespace: dict[str, Any]
+    each: Sequence[Axis] = ()
     answer: tuple[str, ...] = ()
     answer_until: float = 0.0  # on the monotonic clock
 
@@ -103,17 +108,16 @@ _COMPARED_BYTES = 10_000_000
 _QUICK_SECONDS, _COMPARE_AGAIN = 0.2, 20.0
 """An answer that took more cpu time is kept for so many times that long."""
 _PLAIN_BYTES = 1_000_000
+_OURS = {CALL: "the function or its arguments changed", EACH: "the values of --each changed"}
 
 
-def asked(path: str, source: Source, selection: Selection, namespace: dict[str, Any]) -> None:
+def asked(path: str, source: Source, selection: Selection, namespace: dict[str, Any], each: Sequence[Axis] = ()) -> None:
     """Remember what this session wants to run in a job directory; see `Job.staleness`."""
-    _asked[path] = _Asked(source, selection, namespace)
+    _asked[path] = _Asked(source, selection, namespace, each)
 
 
 def differences(spec: JobSpec, captured: Capture, ignored: Container[str] = ()) -> Iterator[str]:
     """Yield how what would be captured now differs from what a job ran, in words."""
-    from .capture.cell import CALL
-
     if spec.cell_digest != captured.cell_digest:
         yield "the cell changed"
     old = {each.name: each for each in spec.names}
@@ -122,11 +126,13 @@ def differences(spec: JobSpec, captured: Capture, ignored: Container[str] = ()) 
         if name in ignored:
             continue
         before, after = old.get(name), new.get(name)
-        if name == CALL and before is not None and after is not None:
+        if name in _OURS and before is not None and after is not None:
             if before.digest != after.digest:
-                yield "the function or its arguments changed"
+                yield _OURS[name]
             continue
-        if before is None:
+        if name == EACH:
+            yield "it was one cell" if before is None else "it was a sweep"
+        elif before is None:
             yield f"{name} is new"
         elif after is None:
             yield f"{name} is no longer used"
@@ -209,25 +215,47 @@ def statuses(of: Sequence[Job], seconds: float | None = None) -> list[Status | P
     asked: dict[str, list[tuple[int, Query]]] = {}
     for index, job in enumerate(of):
         try:
-            evidence = job._evidence()
-            if evidence.ended is not None and evidence.ended.final:
-                found[index] = resolve(evidence)
-            else:
-                query = job._query(evidence)
+            queries = job._queries()
+            if isinstance(queries, Status):
+                found[index] = queries
+            for query in () if isinstance(queries, Status) else queries:
                 asked.setdefault(query.spec.backend, []).append((index, query))
         except PersistError as error:
             found[index] = error
-    for backend, queries in asked.items():
+    heard: dict[int, dict[int | None, Observation]] = {}
+    for backend, pairs in asked.items():
         try:
-            words = get_backend(backend).poll([query for _, query in queries], seconds)
+            words = get_backend(backend).poll([query for _, query in pairs], seconds)
         except PersistError as error:
-            words = [Observation(Word.UNKNOWN, str(error))] * len(queries)
-        for (index, _), word in zip(queries, words, strict=True):
-            try:
-                found[index] = of[index]._settled(word)
-            except PersistError as error:
-                found[index] = error
+            words = [Observation(Word.UNKNOWN, str(error))] * len(pairs)
+        for (index, query), word in zip(pairs, words, strict=True):
+            heard.setdefault(index, {})[query.chunk] = word
+    for index, observations in heard.items():
+        try:
+            found[index] = of[index]._settled(observations)
+        except PersistError as error:
+            found[index] = error
     return [each for each in found if each is not None]
+
+
+def settings_of(
+    runner: Backend, options: Sequence[str], after: Sequence[Predecessor], tasks: Tasks | None
+) -> dict[str, Any]:
+    """Return what a backend makes of the options; only one that a sweep is given to need know of tasks."""
+    return runner.settings(options, after) if tasks is None else runner.settings(options, after, tasks)
+
+
+def _is_final(evidence: Evidence) -> bool:
+    """Whether the files tell for good how it ended."""
+    return evidence.ended is not None and evidence.ended.final
+
+
+def _to_be_kept(evidence: Evidence, status: Status) -> Observed | None:
+    """The verdict, if it rests on what a backend said and may soon forget."""
+    known = evidence.observed is not None and evidence.observed.run == status.run
+    if not status.state.ended or _is_final(evidence) or known:
+        return None
+    return Observed(status.run, status.seen, status.state.value, status.reason, status.source, status.note)
 
 
 def pauses() -> Iterator[float]:
@@ -299,6 +327,8 @@ class Job:
     name : str
     variables : Variables
         A mapping of the names that the cell assigned or changed.
+    counts : Counts or None
+        Of a sweep: how many tasks were in which state when it was last asked for its own.
     """
 
     def __init__(self, name: str, root: str | os.PathLike[str] | None = None) -> None:
@@ -307,6 +337,8 @@ class Job:
         self.directory: JobDirectory = self._root.directory(name)
         self.variables = Variables(self)
         self._spec: tuple[tuple[int, int], JobSpec] | None = None
+        self.counts: Counts | None = None
+        self._chunks: Sequence[Status] = ()
 
     @property
     def path(self) -> Path:
@@ -353,22 +385,80 @@ class Job:
             observation=observation,
         )
 
-    def _query(self, evidence: Evidence) -> Query:
-        return Query(self.directory, self.directory.run(evidence.run), self.spec(), evidence)
+    def _query(self, evidence: Evidence, chunk: int | None = None) -> Query:
+        return Query(self.directory, self.directory.run(evidence.run), self.spec(), evidence, chunk)
 
-    def _settled(self, observation: Observation) -> Status:
+    def _whole_query(self) -> Query:
+        """The newest run; of a sweep that is one chunk, that chunk's evidence for it."""
+        if not self.spec().tasks:
+            return self._query(self._evidence())
+        with ledger(self.directory, self.spec()) as known:
+            base = self._sweep_base(known)
+            return self._query(known.evidences(base, {})[0] if len(known.chunks) == 1 else base)
+
+    def _queries(self) -> Status | list[Query]:
+        """The state, if the files tell it for good; or what the backend is to be asked."""
+        if self.spec().tasks:
+            return self._sweep_queries()
+        evidence = self._evidence()
+        if _is_final(evidence):
+            return resolve(evidence)
+        return [self._query(evidence)]
+
+    def _settled(self, observations: Mapping[int | None, Observation]) -> Status:
         """The state after the backend's word; the files are read again, since the run may have ended meanwhile."""
-        evidence = self._evidence(observation)
+        if self.spec().tasks:
+            return self._sweep_settled(observations)
+        evidence = self._evidence(observations[None])
         status = resolve(evidence)
-        known = evidence.observed is not None and evidence.observed.run == status.run
-        final = evidence.ended is not None and evidence.ended.final
-        if status.state.ended and not final and not known:
-            observed = Observed(status.run, status.seen, status.state.value, status.reason, status.source, status.note)
-            try:
+        if (observed := _to_be_kept(evidence, status)) is not None:
+            with contextlib.suppress(OSError):  # kept only to know it for longer than a scheduler does
                 write_atomic(self.directory.observed_path, observed.to_bytes(), sync=False)
-            except OSError:
-                return status  # kept only to know it for longer than a scheduler does
         return status
+
+    # ---- asking about a sweep
+
+    def _sweep_base(self, known: Ledger) -> Evidence:
+        """What the files say of the newest run as a whole."""
+        submitted = known.submitted
+        return Evidence(
+            now=time.time(),
+            run=known.run.number,
+            submitted=submitted.time if submitted is not None else self.spec().time,
+            handle=self.directory.handle(),
+            cancel=self.directory.cancel_request(),
+        )
+
+    def _sweep_queries(self) -> Status | list[Query]:
+        with ledger(self.directory, self.spec()) as known:
+            evidences = known.evidences(self._sweep_base(known), {})
+            if all(_is_final(each) for each in evidences):
+                return self._whole(known, [resolve(each) for each in evidences])
+            return [self._query(each, chunk) for chunk, each in enumerate(evidences) if not _is_final(each)]
+
+    def _sweep_settled(self, observations: Mapping[int | None, Observation]) -> Status:
+        with ledger(self.directory, self.spec()) as known:
+            heard = {chunk: word for chunk, word in observations.items() if chunk is not None}
+            evidences = known.evidences(self._sweep_base(known), heard)
+            chunks = [resolve(each) for each in evidences]
+            kept = {
+                str(number): asdict(observed)
+                for number, (evidence, status) in enumerate(zip(evidences, chunks, strict=True))
+                if (observed := _to_be_kept(evidence, status)) is not None
+            }
+            if kept:
+                older = known.run.observed_chunks()
+                record = ObservedChunks({**(older.chunks if older is not None else {}), **kept})
+                with contextlib.suppress(OSError):
+                    write_atomic(known.run.observed_path, record.to_bytes(), sync=False)
+            return self._whole(known, chunks)
+
+    def _whole(self, known: Ledger, chunks: Sequence[Status]) -> Status:
+        """The sweep's state from its chunks'; the counts that go with it are kept, too."""
+        self.counts = known.counts(chunks)
+        self._chunks = chunks
+        failure = known.first_failure() if self.counts.failed > self.counts.lost else ""
+        return combined(chunks, self.counts, failure)
 
     def status(self) -> Status:
         """Return the job's state with its reason, source and age."""
@@ -397,14 +487,14 @@ class Job:
             ``cpu_seconds`` (seconds); ``peak_memory`` (bytes); ``directory``, ``cwd``, ``python``; ``names`` (a list of
             dicts: what was captured); ``modules`` (a list of dicts: the user's own modules that it imports); ``snapshot``
             (whether these were copied); ``warnings``; ``variables`` (name → type); ``after`` (the jobs it was to wait for);
-            ``ranks`` (of MPI); ``usage`` and ``progress`` (as `store.Usage` and `store.Progress`, dicts or None);
-            ``staleness`` (of `staleness`); ``native`` (what the backend tells of a live job, as ps(1) or
-            ``scontrol show job`` would).
+            ``ranks`` (of MPI); ``tasks`` (of a sweep: how many are in which state, as `tasks.Counts`, or None); ``usage``
+            and ``progress`` (as `store.Usage` and `store.Progress`, dicts or None); ``staleness`` (of `staleness`);
+            ``native`` (what the backend tells of a live job, as ps(1) or ``scontrol show job`` would).
         """
         spec, status = self.spec(), self.status()
-        evidence = self._evidence()
-        run = self.directory.run(evidence.run)
-        started, handle, outcome = run.started(), self.directory.handle(), run.outcome()
+        query = self._whole_query()
+        evidence, run = query.evidence, query.run
+        started, handle, outcome = evidence.started or run.started(), self.directory.handle(), run.outcome()
         submitted = run.submitted()
         ended = evidence.ended
         end = ended.time if ended is not None else status.seen if status.state.ended else time.time()
@@ -439,9 +529,10 @@ class Job:
             "after": list(submitted.after) if submitted is not None else [],
             "ranks": spec.ranks,
             "usage": asdict(usage) if (usage := run.usage()) is not None else None,
-            "progress": asdict(told_progress) if (told_progress := run.progress()) is not None else None,
+            "progress": asdict(told_progress) if (told_progress := self.progress()) is not None else None,
+            "tasks": asdict(self.counts) if spec.tasks and self.counts is not None else None,
             "staleness": list(self.staleness()) if compared else [],
-            "native": get_backend(spec.backend).info(self._query(evidence)) if live else {},
+            "native": get_backend(spec.backend).info(query) if live else {},
         }
 
     # ---- waiting and fetching
@@ -546,7 +637,7 @@ class Job:
         """
         from .restore import load_checkpoint
 
-        return load_checkpoint(self.directory)
+        return load_checkpoint(self._run())
 
     def _run(self) -> RunDirectory:
         return self.directory.current_run()
@@ -558,11 +649,15 @@ class Job:
         return self.outcome()
 
     def _value(self, name: str, kept: KeptValue) -> Any:
+        return self.kept_value(name, kept, self._run().values_path)
+
+    def kept_value(self, name: str, kept: KeptValue, path: str) -> Any:
+        """Read a value from a file of values of this job; see `fetch` for what is raised."""
         if kept.payload is None:
             raise NotPickled(self.name, name, kept.error, kept.shown)
         from .restore import load_value
 
-        return load_value(self.directory, self._run().values_path, kept.payload, name)
+        return load_value(self.directory, path, kept.payload, name)
 
     def bring(
         self, namespace: Mapping[str, Any], names: Sequence[str] | None = None, overwrite: bool = False
@@ -760,12 +855,28 @@ class Job:
         return {name: words for name, words in facts.items() if words}
 
     def progress(self) -> Progress | None:
-        """Return how far the newest run says that it is (by tqdm, `track` or `progress`); None if it says nothing."""
-        return self._run().progress()
+        """Return how far the newest run says that it is (by tqdm, `track` or `progress`); None if it says nothing.
+
+        A sweep counts its tasks.
+        """
+        if not self.spec().tasks:
+            return self._run().progress()
+        if self.counts is None:
+            self.status()
+        with ledger(self.directory, self.spec()) as known:
+            return tasks_progress(self.counts, known.began, time.time()) if self.counts is not None else None
+
+    def began(self) -> float | None:
+        """Return when the newest run was started, seconds since the epoch; None if it was not."""
+        if self.spec().tasks:
+            with ledger(self.directory, self.spec()) as known:
+                return known.began
+        started = self._run().started()
+        return started.time if started is not None else None
 
     def remarks(self, status: Status) -> list[str]:
         """Return what is to be said besides its state: how far it is, or came, and what has changed since; in words."""
-        progress = "" if status.state is JobState.DONE else progress_words(self.progress(), time.time())
+        progress = "" if status.state is JobState.DONE else progress_remark(self.progress(), self.counts, time.time())
         return list(filter(None, (progress, staleness_words(status.state, self.staleness()))))
 
     # ---- what has changed since
@@ -796,7 +907,7 @@ class Job:
         if sum(each.size for each in spec.names) > _COMPARED_BYTES:
             return ("the cell changed",) if cell_digest(asked.source) != spec.cell_digest else ()
         try:
-            captured = capture(self.name, asked.source, asked.namespace, asked.selection, None, None)
+            captured = capture(self.name, asked.source, asked.namespace, asked.selection, None, None, None, asked.each)
         except Exception:  # noqa: BLE001  what it needs is not there now, or will not be pickled: nothing can be said
             return ()
         return tuple(differences(spec, captured, outcome.variables if outcome is not None else ()))
@@ -821,20 +932,24 @@ class Job:
         request = CancelRequest(time.time(), user_name(), os.uname().nodename, force)
         with told("cancel job", self.directory.path):
             write_atomic(self.directory.cancel_path, request.to_bytes())
-        get_backend(self.spec().backend).cancel(self._query(self._evidence()), force)
+        get_backend(self.spec().backend).cancel(self._whole_query(), force)
 
-    def rerun(self, options: Sequence[str] | None = None) -> Job:
+    def rerun(self, options: Sequence[str] | None = None, failed: bool = False) -> Job:
         """Run the same capture once more, as the next run; the older runs stay.
 
         Parameters
         ----------
         options : sequence of str, optional
             Options of the backend that come after those of the last run, so that the last word counts.
+        failed : bool
+            Of a sweep: run only those tasks that are not done; what the others gave stays.
 
         Raises
         ------
         JobLives
             If it has not ended.
+        UsageError
+            If no task failed.
         """
         spec = self.spec()
         runner = get_backend(spec.backend)
@@ -847,15 +962,41 @@ class Job:
             every = (*asked_for.options, *(options or ()))
             number = last.number + 1
             waits = [each for each in asked_for.after if _is_live(each, self._root)]
-            settings = runner.settings(every, list(predecessors(self.name, waits, self._root)))
+            again = self._tasks_again(failed)
+            tasks = Tasks(len(again), asked_for.wanted_chunk, asked_for.limit) if spec.tasks else None
+            settings = settings_of(runner, every, list(predecessors(self.name, waits, self._root)), tasks)
             launch = stack.enter_context(runner.prepare(self.directory, spec.token, number, every, settings))
             if os.path.lexists(self.directory.cancel_path):
                 os.unlink(self.directory.cancel_path)
-            submitted = Submitted(time.time(), spec.user, os.uname().nodename, every, launch.reserve(), tuple(waits))
+            submitted = Submitted(
+                time=time.time(),
+                user=spec.user,
+                host=os.uname().nodename,
+                options=every,
+                settings=launch.reserve(),
+                after=tuple(waits),
+                tasks=written(again) if len(again) < spec.tasks else "",
+                chunk=settings.get("chunk", 0),
+                limit=asked_for.limit,
+                wanted_chunk=asked_for.wanted_chunk,
+            )
             run = self.directory.create_run(number, submitted)
             lock.close()
             self._start(launch, number, lambda: self.directory.delete_run(run))
         return self
+
+    def _tasks_again(self, failed: bool) -> Sequence[int]:
+        """The tasks of a sweep that are to be run again, which has ended: all of them, or those that are not done."""
+        spec = self.spec()
+        if not failed:
+            return range(spec.tasks)
+        if not spec.tasks:
+            raise UsageError(f"job {self.name} is one cell and no sweep; %persist_rerun {self.name} runs it again")
+        with ledger(self.directory, spec) as known:
+            again = [task for task, word in known.words(self._chunks) if word != JobState.DONE.value]
+        if not again:
+            raise UsageError(f"all {spec.tasks} tasks of job {self.name} are done; none is run again")
+        return again
 
     def _last_submitted(self) -> Submitted:
         """How the last run was asked for; a requeue's run has no such record."""
@@ -880,7 +1021,7 @@ class Job:
                 undo()
             raise
         if self.directory.cancel_request() is not None:  # it came while the backend took the run
-            get_backend(self.spec().backend).cancel(self._query(self._evidence()), False)
+            get_backend(self.spec().backend).cancel(self._whole_query(), False)
         return handle
 
     def cleanup(self) -> None:

@@ -26,6 +26,17 @@ def read_log(path: str, tail: int | None = None) -> str:
     return b"".join(parts).decode("utf-8", "replace")
 
 
+def read_span(path: str, start: int, stop: int | None, tail: int | None = None) -> str:
+    """Return what stands in a log between two places, or its last `tail` lines; up to the end if `stop` is None."""
+    stop = log_size(path) if stop is None else stop
+    parts = []
+    while start < stop and (part := read_part(path, start, min(_PART, stop - start))):
+        start += len(part)
+        parts.append(part)
+    text = b"".join(parts).decode("utf-8", "replace")
+    return text if tail is None else "".join(text.splitlines(keepends=True)[-tail:] if tail else ())
+
+
 def log_size(path: str) -> int:
     """Return how many bytes a log has; 0 if there is none."""
     try:

@@ -21,8 +21,9 @@ from typing import Any, Protocol
 from .errors import NoSuchJob, PersistError
 from .job import Job, asked_names, default_root, pauses, statuses
 from .logs import last_line
-from .status import FRESH_SECONDS, JobState, Status, progress_words, staleness_words
+from .status import FRESH_SECONDS, JobState, Status, staleness_words
 from .store import HEARTBEAT_SECONDS, Progress, Root, Usage
+from .tasks import Counts, ledger, progress_remark
 
 RELIST_SECONDS = 30.0
 """How often the root is listed although its modification time says that nothing came or went: file servers may lie."""
@@ -63,6 +64,8 @@ class Row:
         Whether that was so long ago, of a job that lives, that it is to be told with its age.
     submitted, started, ended : float or None
         Of this run, seconds since the epoch.
+    tasks : Counts or None
+        Of a sweep.
     last_line : str
         What the cell printed last, if the job lives or failed.
     staleness : str
@@ -83,6 +86,7 @@ class Row:
     started: float | None = None
     ended: float | None = None
     progress: Progress | None = None
+    tasks: Counts | None = None
     usage: Usage | None = None
     last_line: str = ""
     staleness: str = ""
@@ -113,7 +117,7 @@ class Row:
 
     def remarks(self, now: float) -> list[str]:
         """Return what is to be said besides the state, as `Job.remarks` does."""
-        progress = "" if self.state == JobState.DONE.value else progress_words(self.progress, now)
+        progress = "" if self.state == JobState.DONE.value else progress_remark(self.progress, self.tasks, now)
         return list(filter(None, (progress, self.staleness)))
 
     def for_programs(self, now: float) -> dict[str, Any]:
@@ -142,7 +146,7 @@ def _row(job: Job, status: Status | PersistError, compared: bool) -> Row | None:
         return Row(job.name, "damaged", str(status))
     try:
         spec, handle, run = job.spec(), job.directory.handle(), job.directory.run(status.run)
-        started, progress, usage = run.started(), run.progress(), run.usage()
+        began, progress, usage = job.began(), job.progress(), run.usage()
         submitted = run.submitted() if run.number > 1 else None
         line = last_line(run.stdout_path) if status.state is not JobState.DONE else ""
     except NoSuchJob:
@@ -161,9 +165,10 @@ def _row(job: Job, status: Status | PersistError, compared: bool) -> Row | None:
         id=handle.id if handle is not None else "",
         run=status.run,
         submitted=submitted.time if submitted is not None else spec.time if run.number == 1 else None,
-        started=started.time if started is not None else None,
+        started=began,
         ended=status.seen if status.state.ended else None,
         progress=progress,
+        tasks=job.counts,
         usage=usage,
         last_line=line,
         staleness=staleness_words(status.state, job.staleness()) if compared else "",
@@ -423,10 +428,14 @@ def _traces(job: Job, row: Row) -> tuple[tuple[int, ...], float]:
     """What a run that writes leaves behind in its directories and its stdout; and when its heart last beat."""
     run = job.directory.run(row.run or 1)
     try:
+        if row.tasks is not None:
+            with ledger(job.directory, job.spec()) as known:
+                (*traces,), beat = known.traces()
+                return (*traces, os.stat(job.directory.path).st_mtime_ns) if traces else (), beat
         infos = [os.stat(path) for path in (job.directory.path, run.path)]
         beat = os.stat(run.heartbeat_path).st_mtime
         size = os.stat(run.stdout_path).st_size
-    except OSError:
+    except (OSError, PersistError):
         return (), 0.0
     return (*(info.st_mtime_ns for info in infos), size), beat
 

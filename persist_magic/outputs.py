@@ -55,6 +55,22 @@ class Span(Frozen):
     stop: int
 
 
+@frozen
+class Window(Frozen):
+    """A part of a run's files, which several share one after the other.
+
+    Attributes
+    ----------
+    start : tuple of int
+        Where in stdout, stderr and the events it begins, bytes.
+    stop : tuple of int or None
+        Where it ends; None is where they end now.
+    """
+
+    start: tuple[int, ...]
+    stop: tuple[int, ...] | None
+
+
 # ---------------------------------------------------------------- events
 
 
@@ -222,13 +238,15 @@ def condense(events: list[Event]) -> list[Event]:
 # ---------------------------------------------------------------- outputs
 
 
-def read(run: RunDirectory, limit: int = STREAM_LIMIT) -> tuple[list[Output], range]:
+def read(run: RunDirectory, limit: int = STREAM_LIMIT, window: Window | None = None) -> tuple[list[Output], range]:
     """Return what a run has put out so far, as a notebook's outputs (nbformat 4), and which of them are its result or error.
 
     Parameters
     ----------
     limit : int
         So many bytes of the streams at most, the last ones.
+    window : Window, optional
+        Only this part of its files.
 
     Raises
     ------
@@ -236,8 +254,16 @@ def read(run: RunDirectory, limit: int = STREAM_LIMIT) -> tuple[list[Output], ra
         If one of the files cannot be read.
     """
     paths = run.stdout_path, run.stderr_path
-    events, damaged = decode(_part(run, run.display_path))
-    sizes = log_size(paths[0]), log_size(paths[1])
+    start = window.start if window is not None else (0, 0, 0)
+    stop: tuple[int, ...] = (log_size(paths[0]), log_size(paths[1]))
+    if window is not None and window.stop is not None:
+        stop = window.stop
+    events, damaged = decode(_part(run, run.display_path, start[2], stop[2] if len(stop) > 2 else None))
+    if window is not None:
+        events = [
+            {**event, "at": [max(0, at - begin) for at, begin in zip(event["at"], start, strict=False)]} for event in events
+        ]
+    sizes = max(0, stop[0] - start[0]), max(0, stop[1] - start[1])
     pieces = _joined(arrange(events, sizes))
     excess = sum(piece.stop - piece.start for piece in pieces if isinstance(piece, Span)) - limit
     outputs: list[Output] = []
@@ -256,7 +282,8 @@ def read(run: RunDirectory, limit: int = STREAM_LIMIT) -> tuple[list[Output], ra
         cut = min(max(0, excess), piece.stop - piece.start)
         excess -= cut
         if piece.start + cut < piece.stop:
-            text = _part(run, paths[piece.stream], piece.start + cut, piece.stop).decode("utf-8", "replace")
+            begin = start[piece.stream]
+            text = _part(run, paths[piece.stream], begin + piece.start + cut, begin + piece.stop).decode("utf-8", "replace")
             outputs.append(_stream(piece.stream, settle(text)))
     if damaged:
         outputs.append(_stream(1, f"persist_magic: {damaged} lines of {run.display_path} are damaged and left out\n"))

@@ -25,12 +25,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 
 from .digests import Checksum, checksum
+from .each import EACH
 from .errors import Damaged, NotRestored, PackageSkew, PersistError, VersionSkew
-from .store import JobDirectory, Payload, buffers_path
+from .store import JobDirectory, Payload, RunDirectory, buffers_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+    from .each import Axis
 
 _CHUNK = 1 << 18
 
@@ -580,16 +583,27 @@ def restore_session(reader: PayloadReader, namespace: dict[str, Any]) -> None:
         register_sources(load())
 
 
-def load_value(directory: JobDirectory, path: str, payload: Payload, what: str) -> Any:
-    """Return one value that a job wrote, into a live session: no name of the session is rebound."""
-    reader = PayloadReader(directory, path, payload, what)
+def load_axes(directory: JobDirectory, payload: Payload) -> list[Axis]:
+    """Return what the tasks of a sweep are given, into a live session; see `load_value`.
+
+    Of the captured globals only those are restored that stand before it: modules.
+    """
+    reader = PayloadReader(directory, directory.session_path, payload, "the values of its tasks")
+    with _into_session(directory, "the values of its tasks"), reader.objects() as load:
+        load()
+        while (item := load()) is not None:
+            if item[0] == EACH:
+                axes: list[Axis] = item[1]
+                return axes
+    raise Damaged(directory.name, "session.pkl", "it does not hold the values of the tasks")
+
+
+@contextlib.contextmanager
+def _into_session(directory: JobDirectory, what: str) -> Iterator[None]:
+    """Rebind no name of the session; tell what cannot be restored."""
     token = _keep_names.set(True)
     try:
-        with reader.objects() as load:
-            load()
-            value = load()
-            register_sources(load())
-            return value
+        yield
     except PersistError:
         raise
     except Exception as error:
@@ -598,19 +612,29 @@ def load_value(directory: JobDirectory, path: str, payload: Payload, what: str) 
         _keep_names.reset(token)
 
 
-def load_checkpoint(directory: JobDirectory, rank: int = 0) -> dict[str, Any]:
-    """Return the values of a rank's newest checkpoint, of whichever run; empty if there is none."""
+def load_value(directory: JobDirectory, path: str, payload: Payload, what: str) -> Any:
+    """Return one value that a job wrote, into a live session: no name of the session is rebound."""
+    reader = PayloadReader(directory, path, payload, what)
+    with _into_session(directory, what), reader.objects() as load:
+        load()
+        value = load()
+        register_sources(load())
+        return value
+
+
+def load_checkpoint(of: RunDirectory) -> dict[str, Any]:
+    """Return the values of the newest checkpoint of a job, a rank or a task, of whichever run; empty if there is none."""
     while True:
-        found = directory.newest_checkpoint(rank)
+        found = of.newest_checkpoint()
         if found is None:
             return {}
         run, record = found
         path = run.checkpoint_values_path(record.file)
         try:
             kept = {name: record.value(name).payload for name in record.values}
-            return {name: load_value(directory, path, payload, name) for name, payload in kept.items() if payload}
+            return {name: load_value(of.job, path, payload, name) for name, payload in kept.items() if payload}
         except Damaged:
-            newer = directory.newest_checkpoint(rank)
+            newer = of.newest_checkpoint()
             if newer is None or newer[1] == record:
                 raise  # else the run has made another one meanwhile, and deleted this
 

@@ -66,11 +66,14 @@ class Slots:
             with contextlib.suppress(FileExistsError):
                 os.mkdir(directory, 0o700)
 
-    def draw(self, job: str) -> str:
-        """Take the last place in the queue; return the ticket's name."""
-        self._prepare()
+    def draw(self, job: str, process: ProcessId | None = None) -> str:
+        """Take the last place in the queue, for a process if that is there already; return the ticket's name."""
         name = f"{time.time_ns():020d}-{job}"
-        write_new(os.path.join(self._path, name), b"{}", sync=False)
+        if process is not None:
+            self.claim(name, process)
+        else:
+            self._prepare()
+            write_new(os.path.join(self._path, name), b"{}", sync=False)
         return name
 
     def claim(self, name: str, process: ProcessId, started: bool = False) -> None:
@@ -87,6 +90,16 @@ class Slots:
     def before(self, name: str) -> int:
         """Return how many tickets stand before one; of the dead some may still be among them."""
         return sum(1 for entry in self._entries() if entry < name)
+
+    def others_wait(self, name: str, process: ProcessId) -> bool:
+        """Return whether a ticket of another process waits to start, for which the one of that name could make room."""
+        for entry in self._entries():
+            if entry == name:
+                continue
+            ticket = self._read(entry)
+            if ticket is not None and not ticket.started and ticket.process != process:
+                return True
+        return False
 
     def try_start(self, name: str, process: ProcessId, slots: int) -> bool:
         """Start if there is room; false means wait and ask again."""

@@ -48,8 +48,11 @@ SCHEDULER_ID, CLUSTER, TIME_LEFT, LAUNCHER = (
 """Variables by which job.sh tells the worker what it cannot know by itself: the scheduler's id of what runs and its cluster,
 the command that prints the wall time left, the words that start MPI ranks."""
 
-JOB_DIRECTORY, RUN, RANK = "PERSIST_JOB_DIRECTORY", "PERSIST_RUN", "PERSIST_RANK"
+JOB_DIRECTORY, RUN, RANK, TASK = "PERSIST_JOB_DIRECTORY", "PERSIST_RUN", "PERSIST_RANK", "PERSIST_TASK"
 """Variables by which the cell, and whatever it starts, finds its job."""
+
+CHUNK = "PERSIST_CHUNK"
+"""The variable by which job.sh tells the worker which chunk of a sweep's tasks it is to run."""
 
 FORMAT = 1
 """Version of the layout and of the records."""
@@ -84,6 +87,10 @@ class Record(Frozen):
 
     def to_bytes(self) -> bytes:
         return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1).encode() + b"\n"
+
+    def to_line(self) -> bytes:
+        """Return the same without line breaks, for a journal."""
+        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, separators=(",", ":")).encode()
 
     @classmethod
     def from_bytes(cls: type[R], data: bytes, job: str, what: str) -> R:
@@ -178,7 +185,7 @@ def _kinds(annotation: str) -> list[tuple[type | None, Any, bool, str | None]]:
             kinds.append((_NESTED[head], None, False, None))
         elif head == "tuple":
             element = inner.removesuffix(", ...]")
-            kinds.append((None, list, False, element if element in _NESTED or element in ("str", "float") else ""))
+            kinds.append((None, list, False, element if element in _NESTED or element in ("str", "float", "int") else ""))
         elif head in _TYPES:
             kinds.append((None, _TYPES[head], head in ("int", "float"), None))
     return kinds
@@ -299,6 +306,8 @@ class JobSpec(Record):
         What the capture could not promise, in words.
     ranks : int
         How many MPI processes run the cell; 0 is a cell without MPI.
+    tasks : int
+        How many tasks a sweep has; 0 is a cell that runs once.
     mpi_options : tuple of str
         Options of the program that starts them.
     notebook : bool
@@ -334,6 +343,29 @@ class JobSpec(Record):
     mpi_options: tuple[str, ...] = ()
     notebook: bool = False
     figures: dict[str, Any] = dataclasses.field(default_factory=dict)
+    tasks: int = 0
+
+
+@frozen
+class Axis(Frozen):
+    """One ``--each`` of a sweep.
+
+    Attributes
+    ----------
+    names : tuple of str
+    labels : tuple of str
+        Each value in words: "alpha=0.001".
+    """
+
+    names: tuple[str, ...]
+    labels: tuple[str, ...]
+
+
+@frozen
+class Sweep(Record):
+    """sweep.json: what the tasks of a sweep are called. Never changed. The values themselves are captured."""
+
+    axes: tuple[Axis, ...]
 
 
 @frozen
@@ -348,6 +380,14 @@ class Submitted(Record):
         What the backend made of it.
     after : tuple of str
         The jobs that must be done before this run may start.
+    tasks : str
+        Which tasks of a sweep it runs, see `each.read`; empty for all.
+    chunk : int
+        How many of them a chunk has.
+    limit : int
+        How many may run at once; 0 for as many as can.
+    wanted_chunk : int
+        How many the user wants in a chunk; 0 if that is left to the backend.
     """
 
     time: float
@@ -356,6 +396,10 @@ class Submitted(Record):
     options: tuple[str, ...]
     settings: dict[str, Any]
     after: tuple[str, ...] = ()
+    tasks: str = ""
+    chunk: int = 0
+    limit: int = 0
+    wanted_chunk: int = 0
 
 
 @frozen
@@ -382,12 +426,21 @@ class Handle(Record):
 
 @frozen
 class CancelRequest(Record):
-    """cancel: somebody asked to stop the job."""
+    """cancel: somebody asked to stop the job, or, in cancel-tasks of a run, some of its tasks.
+
+    Attributes
+    ----------
+    force : bool
+        Whether to kill at once.
+    tasks : str
+        Which tasks, see `each.read`; empty for the whole job.
+    """
 
     time: float
     user: str
     host: str
     force: bool
+    tasks: str = ""
 
 
 @frozen
@@ -506,6 +559,76 @@ class Ended(Record):
 
 
 @frozen
+class ObservedChunks(Record):
+    """observed.json of a sweep's run: the last word on chunks that did not write their own end.
+
+    Attributes
+    ----------
+    chunks : dict of str to dict
+        An `Observed` for each, by the chunk's number.
+    """
+
+    chunks: dict[str, Any]
+
+    def chunk(self, number: int) -> Observed | None:
+        """Return the word on one chunk; of a record that was read, not of one just made."""
+        found = self.chunks.get(str(number))
+        return _build(Observed, found) if isinstance(found, dict) else None
+
+
+@frozen
+class TaskBegan(Record):
+    """A line of a chunk's journal: a task runs.
+
+    Attributes
+    ----------
+    pid : int
+    lane : int
+        Which of the chunk's lanes it has: tasks of a lane run one after the other and share its files.
+    start : tuple of int
+        Where in the lane's stdout, stderr and outputs its own begin, bytes.
+    """
+
+    time: float
+    pid: int
+    lane: int
+    start: tuple[int, ...]
+
+
+@frozen
+class TaskEnded(Record):
+    """A line of a chunk's journal: a task is over.
+
+    Attributes
+    ----------
+    seconds : float
+        From its beginning on.
+    lane, start, stop
+        As in `TaskBegan`; where in the lane's files its own end.
+    reason, traceback : str
+        Of a failure.
+    exit_code, signal, cpu_seconds, peak_memory, note
+        As in `Ended`.
+    exception, result : KeptValue or None
+    """
+
+    time: float
+    seconds: float
+    lane: int
+    start: tuple[int, ...]
+    stop: tuple[int, ...]
+    reason: str
+    traceback: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+    cpu_seconds: float = 0.0
+    peak_memory: int = 0
+    note: str = ""
+    exception: KeptValue | None = None
+    result: KeptValue | None = None
+
+
+@frozen
 class Checkpoint(Record):
     """checkpoint.json of a run: the newest checkpoint that its cell made.
 
@@ -598,6 +721,7 @@ _WORDS: dict[str, dict[str, tuple[str, ...]]] = {
 """Which words a field of a record may hold."""
 
 _NESTED: dict[str, type[Any]] = {
+    "Axis": Axis,
     "Bar": Bar,
     "CapturedName": CapturedName,
     "LocalModule": LocalModule,
@@ -638,6 +762,12 @@ def create_file(path: str, mode: int = 0o600, *, readable: bool = False) -> Bina
     """
     flags = os.O_RDWR if readable else os.O_WRONLY
     return open(os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode), "wb", buffering=0)
+
+
+def open_to_append(path: str) -> BinaryIO:
+    """Open a file for writing at its end, never a link; without a buffer, see `write_all`."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return open(os.open(path, flags, 0o600), "ab", buffering=0)
 
 
 def write_all(file: BinaryIO, data: memoryview | bytes) -> None:
@@ -748,6 +878,9 @@ class RunDirectory:
         self.progress_path = f"{self.path}/progress.json"
         self.usage_path = f"{self.path}/usage.json"
 
+        self.observed_path = f"{self.path}/observed.json"
+        self.cancel_tasks_path = f"{self.path}/cancel-tasks"
+
     def log_path(self, err: bool = False) -> str:
         """Return the file of stdout or stderr."""
         return self.stderr_path if err else self.stdout_path
@@ -756,16 +889,61 @@ class RunDirectory:
         """Return the files of one MPI rank of the same run."""
         return RunDirectory(self.job, self.number, rank)
 
+    def in_run(self, number: int) -> RunDirectory:
+        """Return the same, of the whole run, a rank or a task, in another run."""
+        return RunDirectory(self.job, number, self.rank)
+
+    def journal_path(self, chunk: int) -> str:
+        """Return the journal of a chunk of tasks."""
+        return f"{self.path}/chunk-{chunk}.journal"
+
+    def observed_chunks(self) -> ObservedChunks | None:
+        return self._unless_damaged(ObservedChunks, self.observed_path)
+
+    def cancelled_tasks(self) -> CancelRequest | None:
+        return self.job.read(CancelRequest, self.cancel_tasks_path)
+
+    # ---- what a supervisor writes
+
+    def write_started(self, started: Started, exclusive: bool) -> None:
+        """Write who runs it.
+
+        Raises
+        ------
+        FileExistsError
+            If another has, and `exclusive` is true.
+        """
+        write_atomic(self.started_path, started.to_bytes(), exclusive=exclusive, sync=False)
+
+    def write_ended(self, ended: Ended) -> None:
+        write_atomic(self.ended_path, ended.to_bytes())
+
+    def beat(self) -> None:
+        """Touch the heartbeat."""
+        try:
+            os.utime(self.heartbeat_path)
+        except FileNotFoundError:
+            os.close(os.open(self.heartbeat_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
     def new_checkpoint_file(self) -> str:
         """Return the name of a file for the values of a checkpoint, which no other process takes."""
         return f"checkpoint-{os.urandom(6).hex()}.pkl"
 
     def checkpoint_values_path(self, file: str) -> str:
         """Return the file that holds the values of a checkpoint, which stands beside its record whatever that says."""
-        return os.path.join(self.path, os.path.basename(file))
+        return os.path.join(os.path.dirname(self.checkpoint_path), os.path.basename(file))
 
     def checkpoint(self) -> Checkpoint | None:
         return self.job.read(Checkpoint, self.checkpoint_path)
+
+    def newest_checkpoint(self) -> tuple[RunDirectory, Checkpoint] | None:
+        """Return the newest checkpoint of whichever run, with the run that made it; None if none has made one."""
+        for number in reversed(self.job.runs()):
+            run = self.in_run(number)
+            checkpoint = run.checkpoint()
+            if checkpoint is not None:
+                return run, checkpoint
+        return None
 
     def progress(self) -> Progress | None:
         """Return how far the cell says that it is; None also if that cannot be read: no reason to doubt the rest."""
@@ -801,6 +979,45 @@ class RunDirectory:
             return None
 
 
+class TaskFiles(RunDirectory):
+    """The files of one task of a sweep: its lane's, which it shares with those that ran before and will run after it.
+
+    Parameters
+    ----------
+    run : RunDirectory
+    chunk, lane, task : int
+    """
+
+    def __init__(self, run: RunDirectory, chunk: int, lane: int, task: int) -> None:
+        super().__init__(run.job, run.number)
+        self._place = chunk, lane, task
+        stem = f"{self.path}/chunk-{chunk}.{lane}"
+        self.stdout_path = f"{stem}.stdout"
+        self.stderr_path = f"{stem}.stderr"
+        self.display_path = f"{stem}.display.jsonl"
+        self.progress_path = f"{stem}.progress.json"
+        self.values_path = f"{stem}.values.pkl"
+        self.checkpoint_path = f"{self.path}/task-{task}/checkpoint.json"  # few cells make one
+
+    def in_run(self, number: int) -> RunDirectory:
+        return TaskFiles(self.job.run(number), *self._place)
+
+    @property
+    def variable(self) -> str:
+        """The value of the variable `TASK`."""
+        return ".".join(map(str, self._place))
+
+    def sizes(self) -> tuple[int, int, int]:
+        """Return how many bytes stdout, stderr and the file of outputs have."""
+        found = []
+        for path in (self.stdout_path, self.stderr_path, self.display_path):
+            try:
+                found.append(os.stat(path).st_size)
+            except FileNotFoundError:
+                found.append(0)
+        return found[0], found[1], found[2]
+
+
 class JobDirectory:
     """The files of one job.
 
@@ -822,6 +1039,7 @@ class JobDirectory:
         self.cancel_path = f"{path}/cancel"
         self.observed_path = f"{path}/observed.json"
         self.launch_log_path = f"{path}/launch.log"
+        self.sweep_path = f"{path}/sweep.json"
 
     @property
     def buffers_path(self) -> str:
@@ -844,15 +1062,6 @@ class JobDirectory:
         except OSError as error:
             raise Damaged(self.name, "the directory", error.strerror or str(error)) from None
         return sorted(int(match[1]) for entry in entries if (match := _RUN.fullmatch(entry)))
-
-    def newest_checkpoint(self, rank: int = 0) -> tuple[RunDirectory, Checkpoint] | None:
-        """Return the newest checkpoint of a rank with the run that made it, or None if no run has made one."""
-        for number in reversed(self.runs()):
-            run = RunDirectory(self, number, rank)
-            checkpoint = run.checkpoint()
-            if checkpoint is not None:
-                return run, checkpoint
-        return None
 
     def current_run(self) -> RunDirectory:
         """Return the newest run."""
@@ -888,6 +1097,12 @@ class JobDirectory:
         if spec is None:
             raise Damaged(self.name, "job.json", "it is missing")
         return spec
+
+    def sweep(self) -> Sweep:
+        sweep = self.read(Sweep, self.sweep_path)
+        if sweep is None:
+            raise Damaged(self.name, "sweep.json", "it is missing")
+        return sweep
 
     def handle(self) -> Handle | None:
         return self.read(Handle, self.handle_path)

@@ -6,21 +6,28 @@ and views are faces over it. Knows nothing of IPython.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .backends import get_backend
-from .errors import JobExists, UsageError
-from .job import Job, asked, default_root, differences, existing, predecessors
+from .backends.base import Tasks
+from .errors import JobExists, PersistError, UsageError
+from .job import Job, asked, default_root, differences, existing, predecessors, settings_of
+from .store import Axis as AxisRecord
 from .store import JobSpec, Root, Submitted, check_name, write_new
+from .store import Sweep as SweepRecord
+from .sweep import Sweep
 
 if TYPE_CHECKING:
     from .capture.cell import Capture, Selection, Source
+    from .each import Axis
 
 
 @dataclass(frozen=True)
@@ -59,9 +66,12 @@ def persist(
     replace: bool = False,
     snapshot: bool = False,
     environment: Sequence[str] = (),
+    each: Iterable[Any] | Mapping[str, Iterable[Any]] | None = None,
+    chunk: int = 0,
+    limit: int = 0,
     root: str | os.PathLike[str] | None = None,
 ) -> Job:
-    """Run ``function(*args, **kwargs)`` as a job that outlives this process.
+    """Run ``function(*args, **kwargs)`` as a job that outlives this process; or, with `each`, a sweep of such calls.
 
     Parameters
     ----------
@@ -91,13 +101,21 @@ def persist(
     environment : sequence of str
         Names of environment variables whose values are written down for this and later runs. Without that a run gets what
         the process has that starts it.
+    each : iterable, or mapping of str to iterable, optional
+        Call it once for each value: ``function(*args, value, **kwargs)``. A mapping is for keyword arguments, of which the
+        product is made in the order of nested loops: ``each={"alpha": alphas, "seed": range(3)}``.
+    chunk : int
+        Of a sweep, for backends that start jobs slowly: how many tasks run one after the other in one of theirs; 0 leaves
+        that to the backend.
+    limit : int
+        Of a sweep: how many tasks may run at once; 0 for as many as can.
     root : path, optional
         The folder of the job directories; see `default_root`.
 
     Returns
     -------
     Job
-        The job; if an identical one exists, that one.
+        The job, a `Sweep` if there is `each`; if an identical one exists, that one.
 
     Raises
     ------
@@ -108,9 +126,11 @@ def persist(
     PersistError
         Its other subclasses, as the errors module names them.
     """
-    from .capture.cell import CALL, Source, function_text
+    from .capture.cell import Source, function_text
+    from .each import CALL
 
-    source = Source("function", function_text(function), f"{CALL}[0](*{CALL}[1], **{CALL}[2])")
+    axes, dealt = _dealt(function, each, args)
+    source = Source("function", function_text(function), f"{CALL}[0](*{CALL}[1]{dealt[0]}, **{CALL}[2]{dealt[1]})")
     call = (function, tuple(args), dict(kwargs or {}))
     namespace = getattr(function, "__globals__", None)
     if getattr(function, "__module__", None) != "__main__" or not isinstance(namespace, dict):
@@ -130,19 +150,72 @@ def persist(
         environment=environment,
         root=root,
         call=call,
+        each=axes,
+        chunk=chunk,
+        limit=limit,
     )
     return submission.job
 
 
+def _dealt(
+    function: Callable[..., Any], each: Iterable[Any] | Mapping[str, Iterable[Any]] | None, args: Sequence[Any]
+) -> tuple[list[Axis], tuple[str, str]]:
+    """The axes of a sweep of calls, and what the call says of them: after the arguments, and after the keyword arguments."""
+    from .each import VALUE, checked
+
+    if each is None:
+        return [], ("", "")
+    if isinstance(each, Mapping):
+        axes = checked([((name,), values) for name, values in each.items()])
+        if not axes:
+            raise UsageError("each is empty: there are no values")
+        return axes, ("", "".join(f", {name}={VALUE}{name}" for (name,), _ in axes))
+    name = _parameter(function, len(args))
+    return checked([((name,), each)]), (f", {VALUE}{name}", "")
+
+
+def _parameter(function: Callable[..., Any], place: int) -> str:
+    """What a function calls its positional argument at a place."""
+    import inspect
+
+    try:
+        parameters = list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return "value"
+    positional = [each.name for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)]
+    return positional[place] if place < len(positional) else "value"
+
+
 def preview(
-    name: str, source: Source, namespace: dict[str, Any], *, backend: str, options: Sequence[str], selection: Selection
+    name: str,
+    source: Source,
+    namespace: dict[str, Any],
+    *,
+    backend: str,
+    options: Sequence[str],
+    selection: Selection,
+    each: Sequence[Axis] = (),
 ) -> Capture:
     """Check everything and return what a submission would ship; nothing is written."""
     from .capture.cell import capture
 
     check_name(name)
-    get_backend(backend).settings(options)
-    return capture(name, source, namespace, selection, None, None)
+    settings_of(get_backend(backend), options, (), _tasks(each, 0, 0))
+    return capture(name, source, namespace, selection, None, None, None, each)
+
+
+def _tasks(each: Sequence[Axis], chunk: int, limit: int) -> Tasks | None:
+    """What a backend is told of a sweep's tasks; None for what is no sweep.
+
+    Raises
+    ------
+    UsageError
+    """
+    if chunk < 0 or limit < 0:
+        raise UsageError("--chunk and --limit take a number of tasks from 1 on")
+    if not each and (chunk or limit):
+        raise UsageError("--chunk and --limit are for sweeps, which --each makes")
+    return Tasks(math.prod(len(values) for _, values in each), chunk, limit) if each else None
 
 
 def submit(
@@ -162,6 +235,9 @@ def submit(
     selection: Selection | None = None,
     root: str | os.PathLike[str] | None = None,
     call: tuple[Any, tuple[Any, ...], dict[str, Any]] | None = None,
+    each: Sequence[Axis] = (),
+    chunk: int = 0,
+    limit: int = 0,
 ) -> Submission:
     """Capture a cell or a call, write its job directory and start it; see `persist` for what is raised.
 
@@ -174,6 +250,10 @@ def submit(
         Names to add or leave out.
     call : (function, args, kwargs), optional
         For a source of kind "function".
+    each : sequence of (names, values)
+        What the tasks of a sweep are given, as `each.checked` returns it.
+    chunk, limit : int
+        See `persist`.
     """
     from .capture.cell import Selection, capture
 
@@ -181,32 +261,49 @@ def submit(
     place = Root(os.fspath(root) if root is not None else default_root())
     final = place.directory(name)
     if call is None:
-        asked(final.path, source, selection, namespace)
+        asked(final.path, source, selection, namespace, each)
     runner = get_backend(backend)
     place.check()
     if mpi < 0:
         raise UsageError(f"{mpi} is no number of MPI processes")
+    tasks = _tasks(each, chunk, limit)
+    if tasks is not None and mpi:
+        raise UsageError("the tasks of a sweep run without MPI: leave --mpi or --each away")
     if final.exists() and not replace:  # compare before anything is written
-        runner.settings(options)
-        return _attach(Job(name, place.path), capture(name, source, namespace, selection, None, None, call), mpi)
-    settings = runner.settings(options, list(predecessors(name, after, place)))
+        settings_of(runner, options, (), tasks)
+        compared = capture(name, source, namespace, selection, None, None, call, each)
+        return _attach(load(name, place.path), compared, mpi)
+    settings = settings_of(runner, options, list(predecessors(name, after, place)), tasks)
     token = os.urandom(16).hex()
     with runner.prepare(final, token, 1, options, settings) as launch:
         with place.new_directory(name) as work:
-            captured = capture(name, source, namespace, selection, work.session_path, work.buffers_path, call)
+            captured = capture(name, source, namespace, selection, work.session_path, work.buffers_path, call, each)
             if snapshot:
                 captured = _with_snapshot(captured, work.modules_path)
             spec = _spec(name, token, source, backend, captured, snapshot, environment, mpi, mpi_options, python)
+            if tasks is not None:
+                spec = dataclasses.replace(spec, tasks=tasks.count)
+                write_new(work.sweep_path, _labelled(each).to_bytes())
             write_new(work.spec_path, spec.to_bytes())
             write_new(work.cell_path, _cell_text(name, source, backend, options).encode("utf-8", "surrogateescape"))
             write_new(work.script_path, runner.script(final, spec).encode("utf-8", "surrogateescape"), mode=0o700)
             with place.lock():
                 if final.exists():
-                    older = Job(name, place.path)
+                    older = load(name, place.path)
                     if not replace:
                         return _attach(older, captured, mpi)
                     older.require_ended("replace")
-                submitted = Submitted(time.time(), spec.user, spec.host, tuple(options), launch.reserve(), tuple(after))
+                submitted = Submitted(
+                    time=time.time(),
+                    user=spec.user,
+                    host=spec.host,
+                    options=tuple(options),
+                    settings=launch.reserve(),
+                    after=tuple(after),
+                    chunk=settings.get("chunk", 0),
+                    limit=limit,
+                    wanted_chunk=chunk,
+                )
                 write_new(work.run(1).submitted_path, submitted.to_bytes())
                 aside = place.publish(work, replace=replace)
 
@@ -215,13 +312,19 @@ def submit(
             if aside:
                 place.put_back(aside, final)
 
-        job = Job(name, place.path)
+        job = load(name, place.path)
         try:
             handle = job._start(launch, 1, undo)
         finally:
             if aside and os.path.lexists(aside):  # not put back: the new job has, or may have, been taken
                 place.discard(aside)
     return Submission(job, captured, attached=False, id=handle.id)
+
+
+def _labelled(each: Sequence[Axis]) -> SweepRecord:
+    from .capture.cell import label
+
+    return SweepRecord(tuple(AxisRecord(names, tuple(label(names, value) for value in values)) for names, values in each))
 
 
 def _with_snapshot(captured: Capture, folder: str) -> Capture:
@@ -307,10 +410,18 @@ def load(name: str, root: str | os.PathLike[str] | None = None) -> Job:
     NoSuchJob
         If there is none in the root.
     """
-    return existing(name, root)
+    return _of_its_kind(existing(name, root))
 
 
 def jobs(root: str | os.PathLike[str] | None = None) -> list[Job]:
     """Return all jobs of a root, by name."""
     place = Root(os.fspath(root) if root is not None else default_root())
-    return [Job(name, place.path) for name in place.names()]
+    return [_of_its_kind(Job(name, place.path)) for name in place.names()]
+
+
+def _of_its_kind(job: Job) -> Job:
+    """The job, as a `Sweep` if it is one; what cannot be read tells so when it is asked."""
+    with contextlib.suppress(PersistError):
+        if job.spec().tasks:
+            return Sweep(job.name, job.path.parent)
+    return job

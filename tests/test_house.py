@@ -26,16 +26,19 @@ ROOMS = [
     {"views"},
     {"monitor"},
     {"submission"},
+    {"sweep"},
     {"job"},
     {"replay"},
     {"backends"},
+    {"tasks"},
     {"status"},
     {"worker"},
     {"capture"},
     {"restore"},
-    {"slots", "outputs"},
+    {"slots", "outputs", "journal"},
     {"store"},
     {"processes"},
+    {"each"},
     {"records", "errors", "digests", "walltime", "logs"},
     {"text"},
 ]
@@ -129,6 +132,7 @@ SAMPLES = {
     errors.NoSuchJob: ("a", "/root", ("b",)),
     errors.JobExists: ("a", ("the cell changed",), True),
     errors.JobTimeout: ("a", 1.5, "running"),
+    errors.TasksFailed: ("a", 3, ((1, "x=1", "ValueError: no"), (2, "x=2", "no"))),
 }
 
 

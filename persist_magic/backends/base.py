@@ -23,12 +23,15 @@ class Query:
     spec : JobSpec
     evidence : Evidence
         What the files say.
+    chunk : int or None
+        Of a sweep: the chunk of its tasks that is asked about; None for the sweep as a whole.
     """
 
     job: JobDirectory
     run: RunDirectory
     spec: JobSpec
     evidence: Evidence
+    chunk: int | None = None
 
     @property
     def started(self) -> Started | None:
@@ -59,6 +62,24 @@ class Predecessor:
     backend: str
     id: str
     cluster: str
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """The tasks of a sweep that a run is going to be of.
+
+    Attributes
+    ----------
+    count : int
+    chunk : int
+        How many of them the user wants in a chunk; 0 leaves that to the backend.
+    limit : int
+        How many may run at once; 0 for as many as can.
+    """
+
+    count: int
+    chunk: int = 0
+    limit: int = 0
 
 
 class Launch(abc.ABC):
@@ -105,7 +126,9 @@ class Backend(Protocol):
 
     name: str
 
-    def settings(self, options: Sequence[str], after: Sequence[Predecessor] = ()) -> dict[str, Any]:
+    def settings(
+        self, options: Sequence[str], after: Sequence[Predecessor] = (), tasks: Tasks | None = None
+    ) -> dict[str, Any]:
         """Check what the user wrote after ``--`` and return what a run needs of it and of the configuration.
 
         Called before anything is written.
@@ -115,6 +138,9 @@ class Backend(Protocol):
         options : sequence of str
         after : sequence of Predecessor
             The jobs that must be done first, and have not ended yet.
+        tasks : Tasks, optional
+            Of a sweep, and only then given. Among the settings is then ``chunk``: how many tasks a chunk has. Each chunk is
+            run by a worker of its own, which job.sh tells its number (`store.CHUNK`).
 
         Raises
         ------

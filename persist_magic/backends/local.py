@@ -24,7 +24,8 @@ from ..processes import ALIVE, GONE, REBOOTED, STOPPED, ProcessId, descendants
 from ..slots import Slots, cores
 from ..status import Observation, Word
 from ..store import Handle, JobDirectory, JobSpec, Root, RunDirectory, told, write_atomic
-from .base import Launch, Predecessor, Query
+from ..tasks import ledger
+from .base import Launch, Predecessor, Query, Tasks
 from .script import script
 
 _LAUNCH_SECONDS = 30.0
@@ -48,7 +49,9 @@ class LocalBackend(Configurable):
         help="How many local jobs of one root run at once on a machine; 0: the number of cores. The others wait.",
     ).tag(config=True)
 
-    def settings(self, options: Sequence[str], after: Sequence[Predecessor] = ()) -> dict[str, Any]:
+    def settings(
+        self, options: Sequence[str], after: Sequence[Predecessor] = (), tasks: Tasks | None = None
+    ) -> dict[str, Any]:
         parser = _Parser(prog="local", add_help=False, allow_abbrev=False)
         parser.add_argument("--slots", type=int)
         parser.add_argument("--nice", type=int, default=0)
@@ -57,7 +60,10 @@ class LocalBackend(Configurable):
             raise BackendError("local", "--slots takes a number from 1 on")
         if not 0 <= chosen.nice <= 19:
             raise BackendError("local", "--nice takes a number from 0 to 19")
-        return {"slots": chosen.slots or self.slots or cores(), "nice": chosen.nice, "waits": bool(after)}
+        if tasks is not None and tasks.chunk:
+            raise BackendError("local", "--chunk is for schedulers; on this machine tasks start one by one anyway")
+        found = {"slots": chosen.slots or self.slots or cores(), "nice": chosen.nice, "waits": bool(after)}
+        return found if tasks is None else {**found, "chunk": tasks.count}
 
     def script(self, directory: JobDirectory, spec: JobSpec) -> str:
         return script(directory, spec, ["mpiexec", "-n", str(spec.ranks), *spec.mpi_options])
@@ -211,9 +217,17 @@ def _not_done(directory: JobDirectory, names: Sequence[str]) -> list[str]:
     waits = []
     for name in names:
         with contextlib.suppress(PersistError):
-            if root.directory(name).current_run().ended() is None:
+            job = root.directory(name)
+            if not _has_ended(job, job.spec()):
                 waits.append(name)
     return waits
+
+
+def _has_ended(job: JobDirectory, spec: JobSpec) -> bool:
+    if not spec.tasks:
+        return job.current_run().ended() is not None
+    with ledger(job, spec) as known:
+        return all(chunk.ended is not None for chunk in known.chunks)
 
 
 def _waits_for(query: Query) -> str:

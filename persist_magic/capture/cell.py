@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import numbers
 import os
+import re
 import sys
 import types
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..digests import text_digest
+from ..each import CALL, EACH
 from ..errors import CaptureError, MissingNames, Unpicklable
 from ..store import CapturedName, LocalModule, Payload, create_file, sync_file
 from . import explain, names
@@ -26,13 +29,14 @@ from .modules import local_modules
 from .payload import BufferFile, CannotPickle, PayloadWriter, deeply, write_names
 from .pickler import Reducer, asked_by, importable
 
-CALL = "__persist_call__"
-"""The global through which a persisted function and its arguments reach the worker."""
+if TYPE_CHECKING:
+    from ..each import Axis
 
 _SYSTEM_NAMES = frozenset(
     {"__name__", "__doc__", "__builtins__", "__builtin__", "__package__", "__loader__", "__spec__", "__annotations__"}
 )
 _CONTAINERS = (list, tuple, dict, set, frozenset, str, bytes, bytearray)
+_LABEL = 40
 _LARGE_CONTAINER = 1000
 """Containers with so many elements are written before those that may be small."""
 _SHELL_NAMES = frozenset({"get_ipython", "exit", "quit", "open", "display"})
@@ -103,6 +107,7 @@ def capture(
     path: str | None,
     buffers: str | None,
     call: tuple[Any, tuple[Any, ...], dict[str, Any]] | None = None,
+    each: Sequence[Axis] = (),
 ) -> Capture:
     """Write what a cell needs.
 
@@ -116,6 +121,8 @@ def capture(
         The files to write, which must not exist; None only measures and fingerprints.
     call : (function, args, kwargs), optional
         Instead of a cell's globals: what to call.
+    each : sequence of (names, values)
+        Of a sweep: what its tasks are given; these names need not be there.
 
     Raises
     ------
@@ -126,7 +133,8 @@ def capture(
     CaptureError
         If the cell is no valid Python.
     """
-    system = _provided_names(namespace)
+    given = {name for names, _ in each for name in names}
+    system = _provided_names(namespace) | given
     warnings: list[str] = []
     items: list[tuple[str, Any, str]] = []
     attributes: set[str] = set()
@@ -134,7 +142,7 @@ def capture(
     wanted: dict[str, str] = {}
     if call is None:
         needs = _needs(job, source, namespace.keys() - system, _windows(namespace))
-        missing = [name for name in needs.missing if name not in selection.omit]
+        missing = [name for name in needs.missing if name not in selection.omit and name not in given]
         missing += [name for name in selection.add if name not in namespace]
         wanted = dict.fromkeys((*needs.names, *needs.mentioned, *selection.add), "cell")
         if missing and (missing := [name for name in missing if name not in _bound_by(wanted, namespace)]):
@@ -146,11 +154,14 @@ def capture(
         items.append((name, namespace[name], wanted[name]))
     if call is not None:
         items.append((CALL, call, ""))
+    if each:  # behind modules, before all that a session need not restore to know the values
+        at = next((at for at, (_, value, _) in enumerate(items) if not is_a(value, types.ModuleType)), len(items))
+        items.insert(at, (EACH, list(each), ""))
 
     def write(deep: bool) -> tuple[dict[str, tuple[int, str, str]], Payload, Reducer]:
-        for each in (path, buffers):  # of an attempt that met too deep a nesting
-            if each is not None and os.path.lexists(each):
-                os.unlink(each)
+        for left in (path, buffers):  # of an attempt that met too deep a nesting
+            if left is not None and os.path.lexists(left):
+                os.unlink(left)
         opened = create_file(path) if path is not None else contextlib.nullcontext()
         with opened as file, contextlib.closing(BufferFile(buffers)) as buffer_file:
             values = {id(value) for _, value, _ in items}
@@ -166,7 +177,8 @@ def capture(
         written, payload, reducer = deeply(write)
     except CannotPickle as failure:
         raise _explained(job, failure.error, items, namespace) from failure.error
-    captured = tuple(_describe(name, namespace, call, *facts) for name, facts in written.items())
+    special = {CALL: call, EACH: list(each)}
+    captured = tuple(_describe(name, special.get(name, namespace.get(name)), *facts) for name, facts in written.items())
     modules = tuple(local_modules(imports | reducer.modules | reducer.imports))
     if edited := [each.name for each in modules if each.edited]:
         warnings.append(f"edited since imported here: {', '.join(edited)}; the job imports the files as they are now")
@@ -274,8 +286,7 @@ def _home(function: Any) -> str:
     return str(found)
 
 
-def _describe(name: str, namespace: dict[str, Any], call: Any, size: int, digest: str, asked_by: str) -> CapturedName:
-    value = call if name == CALL else namespace[name]
+def _describe(name: str, value: Any, size: int, digest: str, asked_by: str) -> CapturedName:
     return CapturedName(name, explain.type_name(value), explain.detail(value), size, digest, asked_by)
 
 
@@ -288,6 +299,9 @@ def _explained(
         if found is not None:
             if name == CALL:
                 return Unpicklable(job, "", _call_path(found.path, value[0]), found.reason, found.advice)
+            if name == EACH:
+                path = _each_path(found.path, value)
+                return Unpicklable(job, "", path, found.reason, found.advice or "let --each give what it is made from")
             return Unpicklable(job, name, found.path, found.reason, found.advice)
     return Unpicklable(job, items[0][0] if items else "", "one of its names", explain.reason_of(error), "")
 
@@ -297,6 +311,30 @@ def _call_path(path: str, function: Any) -> str:
     parts = {"[0]": getattr(function, "__qualname__", "function"), "[1]": "args", "[2]": "kwargs"}
     rest = path.removeprefix(CALL)
     return parts.get(rest[:3], "call") + rest[3:]
+
+
+def _each_path(path: str, axes: Sequence[Axis]) -> str:
+    """The path in the words of ``--each``: "--each model: value 3.lock"."""
+    match = re.match(r"\[(\d+)\]\[1\]\[(\d+)\]", path.removeprefix(EACH))
+    if match is None:
+        return "--each"
+    return f"--each {','.join(axes[int(match[1])][0])}: value {match[2]}{path.removeprefix(EACH)[match.end() :]}"
+
+
+def label(names: Sequence[str], value: Any) -> str:
+    """Return what a task is given along an axis, in words: "alpha=0.001"."""
+    parts = value if len(names) > 1 else (value,)
+    return ", ".join(f"{name}={_short(part)}" for name, part in zip(names, parts, strict=True))
+
+
+def _short(value: Any) -> str:
+    """A value in at most 40 characters; of numbers the digits that tell them apart."""
+    if isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, numbers.Real) and not isinstance(value, (bool, numbers.Rational)):
+        return f"{float(value):.6g}"
+    text = explain.shown(value)
+    return text if len(text) <= _LABEL else f"{text[: _LABEL - 1]}…"
 
 
 def function_text(function: Any) -> str:

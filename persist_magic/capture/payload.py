@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from .. import restore
 from ..digests import Checksum, new_digest
-from ..store import Payload, create_file, sync_file, write_all
+from ..store import Payload, create_file, open_to_append, sync_file, write_all
 from .arrays import SMALL_BUFFER, CanonicalArrays
 from .pickler import CPickler, DeepPickler, Reducer
 from .standin import StandIn
@@ -133,6 +133,8 @@ class BufferFile:
     ----------
     path : str or None
         None writes nothing and only counts.
+    sealed : int, optional
+        The attribute, of a file that several write, one after the other; then it may exist, and is not synced.
 
     Attributes
     ----------
@@ -143,10 +145,11 @@ class BufferFile:
         it, so it is mapped without being read. Whole seconds, since some file systems and archives keep no more.
     """
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: str | None, sealed: int | None = None) -> None:
         self.path = path
-        self.written = 0
-        self.sealed = int(time.time())
+        self._shared = sealed is not None
+        self.written = os.stat(path).st_size if path is not None and self._shared and os.path.exists(path) else 0
+        self.sealed = int(time.time()) if sealed is None else sealed
         self._file: BinaryIO | None = None
         self._held: list[pickle.PickleBuffer | mmap.mmap] = []
         self._places: dict[tuple[int, int], tuple[int, int, str]] = {}
@@ -190,7 +193,9 @@ class BufferFile:
             if self.path is not None:
                 if self._file is None:
                     # readable, since what is spilled is mapped
-                    self._file = create_file(self.path, readable=True)
+                    self._file = open_to_append(self.path) if self._shared else create_file(self.path, readable=True)
+                if self._shared:
+                    self._file.truncate(offset)
                 self._file.seek(offset)
             for piece in pieces:
                 for start in range(0, piece.nbytes, _CHUNK):
@@ -213,7 +218,8 @@ class BufferFile:
         self._held.clear()
         if self._file is not None:
             with self._file:
-                sync_file(self._file)
+                if not self._shared:
+                    sync_file(self._file)
                 os.utime(self._file.fileno(), (self.sealed, self.sealed))
 
 

@@ -18,6 +18,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 
 from ..errors import PersistError
+from ..records import Frozen, frozen
 from ..restore import read_session, restore_session
 from ..store import JobDirectory, JobSpec, KeptValue, Outcome, RunDirectory, write_atomic
 from .recording import Recorder, raise_in_cell, safe_str
@@ -38,19 +39,19 @@ def run_child(job: JobDirectory, run: RunDirectory, spec: JobSpec, blocked: Iter
     """Be the child: never returns into the supervisor's code."""
     code = EXIT_NOT_WRITTEN
     try:
-        recorder = _redirect(run)
-        _handle_signals(blocked)
-        code = _Execution(job, run, spec, recorder).run()
+        recorder = redirect(run)
+        handle_signals(blocked)
+        code = Execution(job, run, spec, recorder).run()
     except BaseException:  # noqa: BLE001  there is nobody left to tell but stderr
         import traceback
 
         traceback.print_exc()
-    _finish()
+    finish()
     os._exit(code)
 
 
-def _finish() -> None:
-    """What ends an interpreter: threads are waited for, atexit functions run.
+def finish() -> None:
+    """Do what ends an interpreter: threads are waited for, atexit functions run.
 
     As multiprocessing does it in its forked children: an exception would unwind the supervisor's own frames.
     """
@@ -70,16 +71,17 @@ def _finish() -> None:
     _flush()
 
 
-def _redirect(run: RunDirectory) -> Recorder:
+def redirect(run: RunDirectory, condenses: bool = True) -> Recorder:
     """Let file descriptors 0 to 2, and so the cell's own children, use /dev/null and the run's files."""
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
     sys.stdin = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)  # type: ignore[misc]
-    return Recorder(run)
+    return Recorder(run, condenses)
 
 
-def _handle_signals(blocked: Iterable[int]) -> None:
+def handle_signals(blocked: Iterable[int]) -> None:
+    """Let signals mean for the cell what they mean in a session, and SIGTERM a KeyboardInterrupt."""
     import faulthandler
 
     told = False
@@ -119,11 +121,40 @@ def _handle_signals(blocked: Iterable[int]) -> None:
     faulthandler.enable(2)  # a crash in a library leaves the Python lines that led there
 
 
-class _Execution:
-    """One execution of a cell."""
+@frozen
+class CellEnd(Frozen):
+    """How a cell came to its end.
+
+    Attributes
+    ----------
+    outcome : str
+        "done" or "failed".
+    reason, traceback : str
+    error : BaseException or None
+        What ended it.
+    result : object
+        The value of the last expression.
+    """
+
+    outcome: str
+    reason: str
+    traceback: str
+    error: BaseException | None
+    result: Any
+
+
+class Execution:
+    """A cell's world, and executions of the cell in it.
+
+    Attributes
+    ----------
+    at_ease : bool
+        Whether there is time to import IPython for the looks of an error.
+    """
 
     def __init__(self, job: JobDirectory, run: RunDirectory, spec: JobSpec, recorder: Recorder) -> None:
         self.job, self.run_directory, self.spec, self.recorder = job, run, spec, recorder
+        self.at_ease = True
         self.shell: JobShell | None = None
         self.result_is_plain = False
         self.main = types.ModuleType("__main__")
@@ -133,19 +164,36 @@ class _Execution:
         self.pid = os.getpid()
         self.own_path = list(sys.path)
 
+    def be_task(self, files: RunDirectory, recorder: Recorder) -> None:
+        """Be the process of one task of a sweep, in a world that its parent has laid."""
+        self.run_directory, self.recorder, self.pid = files, recorder, os.getpid()
+        self.at_ease = self.shell is not None
+        if self.shell is not None:
+            self.shell.recorder = recorder
+
     def run(self) -> int:
+        """Run the job's cell; return the exit code."""
+        before: dict[str, int] = {}
+
+        def cell() -> Any:
+            self.lay_world()
+            # Data by its ids: what the cell deletes is to be gone. Another object that gets the id is told by its digest
+            before.update((name, id(value)) for name, value in self.namespace.items())
+            kinds = types.FunctionType, types.ModuleType, type
+            self.kept_alive = [value for value in self.namespace.values() if issubclass(type(value), kinds)]
+            result = self.run_cell(*self.compiled())
+            self.result_is_plain = self._show_result(result)
+            return result
+
+        return self._hand_over(self.attempt(cell), before)
+
+    def attempt(self, cell: Callable[[], Any]) -> CellEnd:
+        """Run the cell; whatever ends it is its outcome. A process that the cell forked does not return from here."""
         outcome, reason, trace = "done", "", ""
         result: Any = None
         error: BaseException | None = None
-        before: dict[str, int] = {}
         try:
-            self._lay_world()
-            # Data by its ids: what the cell deletes is to be gone. Another object that gets the id is told by its digest
-            before = {name: id(value) for name, value in self.namespace.items()}
-            kinds = types.FunctionType, types.ModuleType, type
-            self.kept_alive = [value for value in self.namespace.values() if issubclass(type(value), kinds)]
-            result = self._run_cell()
-            self.result_is_plain = self._show_result(result)
+            result = cell()
         except SystemExit as leaving:
             outcome, reason = _exit_words(leaving)
             error = leaving if outcome == "failed" else None
@@ -153,7 +201,7 @@ class _Execution:
             error = raised
         self._own_path_first()
         if error is not None and outcome == "done":
-            outcome, (reason, trace) = "failed", self._words(error)
+            outcome, (reason, trace) = "failed", self.words(error)
             if os.getpid() == self.pid:
                 with self._of_result():
                     self._show_error(error, trace)
@@ -161,9 +209,9 @@ class _Execution:
         self._close_progress()
         _flush()
         if os.getpid() != self.pid:  # a child that the cell forked and let run out of it
-            _finish()
+            finish()
             os._exit(_exit_code(error, outcome))
-        return self._hand_over(outcome, reason, trace, error, result, before)
+        return CellEnd(outcome, reason, trace, error, result)
 
     def _own_path_first(self) -> None:
         """Let no ``traceback.py`` beside the notebook shadow what the worker imports from now on."""
@@ -171,7 +219,8 @@ class _Execution:
 
     # ---- the cell's world
 
-    def _lay_world(self) -> None:
+    def lay_world(self) -> None:
+        """Restore what was captured, in the session's directory and with its paths."""
         spec = self.spec
         os.environ.update({name: str(value) for name, value in spec.environment.items()})
         try:
@@ -203,7 +252,7 @@ class _Execution:
         def after_tqdm() -> None:
             from .progress import board_of, listen_to_tqdm
 
-            listen_to_tqdm(board_of(self.run_directory))
+            listen_to_tqdm(lambda: board_of(self.run_directory))
 
         ImportWatch(
             before={"matplotlib": before_matplotlib},
@@ -230,8 +279,8 @@ class _Execution:
 
     # ---- running
 
-    def _run_cell(self) -> Any:
-        """Run the statements; return the value of the last one if it is an expression."""
+    def compiled(self) -> tuple[types.CodeType, types.CodeType | None]:
+        """Return the cell's statements, and its last one apart if it is an expression."""
         # cell.py holds a comment line above the cell, so its numbers are the notebook's
         tree = ast.parse("\n" + self.spec.code, self.job.cell_path, feature_version=sys.version_info[:2])
         last: ast.Expr | None = None
@@ -244,6 +293,10 @@ class _Execution:
         if last is not None:
             flags |= body.co_flags & _future_mask()
             expression = compile(ast.Expression(last.value), self.job.cell_path, "eval", flags, dont_inherit=True)
+        return body, expression
+
+    def run_cell(self, body: types.CodeType, expression: types.CodeType | None) -> Any:
+        """Run the statements; return the value of the last one if it is an expression."""
         run = self._runner(body, expression)
         run(body)
         return run(expression) if expression is not None else None
@@ -305,8 +358,8 @@ class _Execution:
                 print(f"persist_magic: the result could not be shown: {_one_line(problem)}", file=sys.stderr)
         return False
 
-    def _words(self, error: BaseException) -> tuple[str, str]:
-        """One line, and the traceback from the cell's line inwards."""
+    def words(self, error: BaseException) -> tuple[str, str]:
+        """Return one line, and the traceback from the cell's line inwards."""
         import traceback
 
         trace = self._cells_trace(error)
@@ -332,7 +385,7 @@ class _Execution:
         """Record the error as IPython shows one; and as plain text for those who read stderr."""
         lines = text.splitlines()
         trace = self._cells_trace(error)
-        if trace is not None and not isinstance(error, KeyboardInterrupt):  # for that there may be little time
+        if trace is not None and self.at_ease and not isinstance(error, KeyboardInterrupt):  # then there is little time
             try:
                 lines = self._get_ipython().traceback_lines(error, trace)
             except BaseException as problem:  # noqa: BLE001  a cancel, too: the plain text tells the same, and there is more to write
@@ -351,10 +404,8 @@ class _Execution:
 
     # ---- handing over
 
-    def _hand_over(
-        self, outcome: str, reason: str, trace: str, error: BaseException | None, result: Any, before: dict[str, int]
-    ) -> int:
-        _reopen_standard_descriptors()
+    def _hand_over(self, cell: CellEnd, before: dict[str, int]) -> int:
+        reopen_standard_descriptors()
         from .values import ValueFile
 
         kept_error: KeptValue | None = None
@@ -363,26 +414,17 @@ class _Execution:
         lost = ""
 
         def write_outcome() -> str:
-            end = "failed" if lost else outcome
-            words = "; ".join(filter(None, (reason if outcome == end else "", lost)))
-            plain = self.result_is_plain
-            record = Outcome(self.spec.token, time.time(), end, words, trace, kept_error, kept_result, variables, plain)
+            record = self.outcome(cell, lost, kept_error, kept_result, variables)
             write_atomic(self.run_directory.outcome_path, record.to_bytes())
-            return end
+            return record.outcome
 
         if self.run_directory.rank:  # rank 0 speaks for the run
             if write_outcome() != "done":
                 _abort_other_ranks()
-            return 0 if outcome == "done" else 1
+            return 0 if cell.outcome == "done" else 1
         try:
             with ValueFile(self.run_directory.values_path, self.namespace) as values:
-                if error is not None:
-                    kept_error = values.keep("exception", error)
-                    if kept_error.payload is None:  # perhaps for what led to it
-                        error.__cause__ = error.__context__ = None
-                        kept_error = values.keep("exception", error)
-                elif outcome == "done":
-                    kept_result = values.keep("result", result)
+                kept_error, kept_result = values.keep_end(cell.error, cell.result, cell.outcome == "done")
                 for name in self._variables(before):
                     variables[name] = values.keep(name, self.namespace[name])
                 lost = values.lost_words()
@@ -397,6 +439,20 @@ class _Execution:
         if end != "done":
             _abort_other_ranks()
         return 0 if end == "done" else 1
+
+    def outcome(
+        self,
+        cell: CellEnd,
+        lost: str,
+        error: KeptValue | None,
+        result: KeptValue | None,
+        variables: dict[str, KeptValue],
+    ) -> Outcome:
+        """Return the record of an end; `lost` says what the disk did not take."""
+        end = "failed" if lost else cell.outcome
+        words = "; ".join(filter(None, (cell.reason if cell.outcome == end else "", lost)))
+        plain = self.result_is_plain
+        return Outcome(self.spec.token, time.time(), end, words, cell.traceback, error, result, variables, plain)
 
     def _variables(self, before: dict[str, int]) -> list[str]:
         """The names that the cell assigned, or whose value it changed in place."""
@@ -438,7 +494,7 @@ def _abort_other_ranks() -> None:
         mpi.COMM_WORLD.Abort(1)
 
 
-def _reopen_standard_descriptors() -> None:
+def reopen_standard_descriptors() -> None:
     """Let no file of ours get the number of a standard stream that the cell closed."""
     for number in (0, 1, 2):
         try:

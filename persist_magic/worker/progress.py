@@ -18,7 +18,7 @@ from .ticker import ticker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
     from typing import Any
 
 WRITE_SECONDS = 0.25
@@ -101,14 +101,14 @@ def number(value: Any) -> float | None:
     return found if math.isfinite(found) else None
 
 
-def listen_to_tqdm(board: Board) -> None:
-    """Let tqdm's bars, those of its subclasses too, be shown; `tqdm.std` has just been imported."""
+def listen_to_tqdm(board: Callable[[], Board]) -> None:
+    """Let tqdm's bars, those of its subclasses too, be shown on a board; `tqdm.std` has just been imported."""
     kind: Any = sys.modules["tqdm.std"].tqdm
     refresh, close = kind.refresh, kind.close
 
     def note(bar: Any) -> None:
         facts = bar.format_dict
-        board.set(
+        board().set(
             id(bar),
             Bar(
                 text=str(facts["prefix"] or "").removesuffix(": "),
@@ -133,6 +133,6 @@ def listen_to_tqdm(board: Board) -> None:
         if shown:
             with contextlib.suppress(Exception):
                 note(self)
-                board.finish(id(self))
+                board().finish(id(self))
 
     kind.refresh, kind.close = listening_refresh, listening_close

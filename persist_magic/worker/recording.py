@@ -179,6 +179,12 @@ class Recorder:
 
     Making one lets descriptors 1 and 2, and so what the cell starts, write to the run's files.
 
+    Parameters
+    ----------
+    run : RunDirectory
+    condenses : bool
+        Whether to rewrite the file of outputs when it grows; not if others know places in it.
+
     Attributes
     ----------
     here : bool
@@ -189,14 +195,14 @@ class Recorder:
         Held while something is written; whoever holds it finds the files in order.
     """
 
-    def __init__(self, run: RunDirectory) -> None:
+    def __init__(self, run: RunDirectory, condenses: bool = True) -> None:
         self._path = run.display_path
         self.here = True
         self.lock = _thread.RLock()
         self.burst: Log | None = None
         self._last: Log | None = None
         self._before_tick = 0
-        self._size, self._condense_at = 0, _CONDENSE_BYTES
+        self._size, self._condense_at = 0, _CONDENSE_BYTES if condenses else sys.maxsize
         self._events: Held | None = None
         self._listens = self._turning = False
         self._others_until = 0.0

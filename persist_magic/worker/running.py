@@ -18,7 +18,19 @@ import time
 from collections.abc import Sized
 
 from ..errors import NotPickled, StoreError
-from ..store import JOB_DIRECTORY, RANK, RUN, TIME_LEFT, Bar, Checkpoint, JobDirectory, RunDirectory, write_atomic
+from ..store import (
+    JOB_DIRECTORY,
+    RANK,
+    RUN,
+    TASK,
+    TIME_LEFT,
+    Bar,
+    Checkpoint,
+    JobDirectory,
+    RunDirectory,
+    TaskFiles,
+    write_atomic,
+)
 from ..walltime import format_walltime, parse_walltime
 
 TYPE_CHECKING = False
@@ -41,7 +53,8 @@ def _present_run() -> RunDirectory | None:
     path = os.environ.get(JOB_DIRECTORY)
     if not path:
         return None
-    return RunDirectory(JobDirectory(path, os.path.basename(path)), int(os.environ[RUN]), int(os.environ.get(RANK, "0")))
+    run = RunDirectory(JobDirectory(path, os.path.basename(path)), int(os.environ[RUN]), int(os.environ.get(RANK, "0")))
+    return TaskFiles(run, *map(int, os.environ[TASK].split("."))) if TASK in os.environ else run
 
 
 # ---------------------------------------------------------------- wall time
@@ -167,6 +180,7 @@ def checkpoint(**values: Any) -> None:
     older, file = run.checkpoint(), run.new_checkpoint_file()
     path = run.checkpoint_values_path(file)
     try:
+        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
         with ValueFile(path, sys.modules["__main__"].__dict__) as written:
             kept = {name: written.keep(name, value) for name, value in values.items()}
         for name, each in kept.items():
@@ -210,7 +224,7 @@ def restored() -> dict[str, Any]:
         return {}
     from ..restore import load_checkpoint
 
-    return load_checkpoint(run.job, run.rank)
+    return load_checkpoint(run)
 
 
 # ---------------------------------------------------------------- progress

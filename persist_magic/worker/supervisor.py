@@ -37,6 +37,7 @@ from ..store import (
     RANK,
     RUN,
     SCHEDULER_ID,
+    TASK,
     USAGE_SAMPLES,
     CancelRequest,
     Ended,
@@ -50,6 +51,14 @@ from ..store import (
     Usage,
     write_atomic,
 )
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from resource import struct_rusage
+    from typing import NoReturn, Protocol
+else:
+    Protocol = object  # typing costs a start some milliseconds
 
 POLL_SECONDS = 1.0
 """How soon a cancel file from another host is seen; one on this host comes with a signal."""
@@ -70,7 +79,7 @@ STOP_RANK = signal.SIGUSR2
 WARNINGS = (signal.SIGUSR1, signal.SIGUSR2)
 """What a scheduler may be asked to send before the wall time is over."""
 
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, *WARNINGS)
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, *WARNINGS)
 
 
 class Refusal(Exception):
@@ -83,8 +92,14 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m persist_magic.worker DIRECTORY", file=sys.stderr)
         return 2
     path = os.path.abspath(arguments[0])
+    job = JobDirectory(path, os.path.basename(path))
     try:
-        return Supervisor(JobDirectory(path, os.path.basename(path))).supervise()
+        spec = job.spec()
+        if spec.tasks:
+            from .chunk import ChunkSupervisor  # a cell that runs once pays nothing for sweeps
+
+            return ChunkSupervisor(job, spec).supervise()
+        return Supervisor(job, spec).supervise()
     except Refusal as refusal:
         print(f"persist_magic: {refusal}", file=sys.stderr)
         return 1
@@ -106,6 +121,18 @@ class ChildEnd(Frozen):
     signal: int | None
     cpu_seconds: float
     peak_memory: int
+
+
+def child_end(status: int, usage: struct_rusage) -> ChildEnd:
+    """Return how a child ended, from what wait4(2) tells."""
+    code = os.waitstatus_to_exitcode(status)
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): ru_maxrss is in kB on Linux
+    return ChildEnd(
+        exit_code=code if code >= 0 else None,
+        signal=-code if code < 0 else None,
+        cpu_seconds=usage.ru_utime + usage.ru_stime,
+        peak_memory=usage.ru_maxrss * unit,
+    )
 
 
 def verdict(end: ChildEnd, outcome: Outcome | None, cancel: CancelRequest | None, terminated: bool) -> tuple[str, str, str]:
@@ -147,28 +174,67 @@ def signal_words(number: int) -> str:
         return f"signal {number}"
 
 
+class Records(Protocol):
+    """Where a supervisor writes; see `RunDirectory`."""
+
+    def write_started(self, started: Started, exclusive: bool) -> None: ...
+
+    def write_ended(self, ended: Ended) -> None: ...
+
+    def beat(self) -> None: ...
+
+
+@frozen
+class Place(Frozen):
+    """A place among the jobs of this machine that run.
+
+    Attributes
+    ----------
+    slots : Slots
+    ticket : str
+    limit : int
+        How many may run at once.
+    """
+
+    slots: Slots
+    ticket: str
+    limit: int
+
+
 class Supervisor:
     """One run of one job.
 
     Parameters
     ----------
     job : JobDirectory
+    spec : JobSpec
+
+    Attributes
+    ----------
+    records : RunDirectory or ChunkRecords
+        Where it writes who runs it, that it lives, and how it ended.
     """
 
-    def __init__(self, job: JobDirectory) -> None:
-        self.job = job
-        self.spec: JobSpec = job.spec()
+    def __init__(self, job: JobDirectory, spec: JobSpec) -> None:
+        self.job, self.spec = job, spec
         self.me = ProcessId.of(os.getpid())
-        self.run: RunDirectory = _take_run(job)
+        self.run, self.records = self._take()
+        self.place: Place | None = None
         self.scheduler_id, self.cluster = os.environ.get(SCHEDULER_ID, ""), os.environ.get(CLUSTER, "")
         os.environ.update({JOB_DIRECTORY: job.path, RUN: str(self.run.number)})
-        os.environ.pop(RANK, None)  # a job that was submitted from a rank of another one is none
+        for name in (RANK, TASK):  # a job that was submitted from a rank or a task of another one is none
+            os.environ.pop(name, None)
         self._terminated = self._warned = False
         self._last_beat = 0.0
-        self._wakeup, write_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC) if hasattr(os, "pipe2") else _pipe()
-        for number in _SIGNALS:
+        self._wakeup, write_end = pipe()
+        for number in SIGNALS:
             signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+
+    def _take(self) -> tuple[RunDirectory, Records]:
+        """Claim what is to be run."""
+        run = _take_run(self.job)
+        return run, run
 
     def supervise(self) -> int:
         if self.spec.backend != "local":
@@ -185,8 +251,10 @@ class Supervisor:
         ticket = str(settings.get("ticket") or slots.draw(self.job.name))
         try:
             slots.claim(ticket, self.me)
-            if not self._wait_for_slot(slots, ticket, int(settings.get("slots") or cores())):
+            limit = int(settings.get("slots") or cores())
+            if not self._wait_for_slot(slots, ticket, limit):
                 return 1
+            self.place = Place(slots, ticket, limit)
             self._start()
             with contextlib.suppress(OSError, ValueError):
                 os.nice(int(settings.get("nice") or 0))
@@ -250,7 +318,7 @@ class Supervisor:
     def _start(self) -> None:
         started = Started(time.time(), self.me, None, self.scheduler_id, self.cluster)
         try:
-            write_atomic(self.run.started_path, started.to_bytes(), exclusive=True, sync=False)
+            self.records.write_started(started, exclusive=True)
         except FileExistsError:
             raise Refusal(f"run {self.run.number} of {self.job.name} has been started by another worker") from None
         self._started = started
@@ -259,26 +327,20 @@ class Supervisor:
     # ---- the child
 
     def _run_child(self) -> int:
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         child = os.fork()
         if child == 0:
             signal.set_wakeup_fd(-1)
             os.setpgid(0, 0)
             if self.scheduler_id:  # when this batch script has ended, the cores are no longer the job's
                 die_with_parent()
-            if self.spec.ranks:
-                from .ranks import launch
-
-                launch(self.run, _SIGNALS)
-            from .execution import run_child
-
-            run_child(self.job, self.run, self.spec, _SIGNALS)
+            self._be_child()
         with contextlib.suppress(OSError):  # the child does the same; whoever comes first
             os.setpgid(child, child)
         started = replace(self._started, child=ProcessId.of(child))
         with contextlib.suppress(OSError):
-            write_atomic(self.run.started_path, started.to_bytes(), sync=False)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+            self.records.write_started(started, exclusive=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         adopt_orphans()
         end = self._watch(child)
         left = self._end_descendants()
@@ -298,6 +360,16 @@ class Supervisor:
         self._write_end(ended)
         return 0 if word == "done" else 1
 
+    def _be_child(self) -> NoReturn:
+        """Run the cell, or become the program that starts its MPI ranks."""
+        if self.spec.ranks:
+            from .ranks import launch
+
+            launch(self.run, SIGNALS)
+        from .execution import run_child
+
+        run_child(self.job, self.run, self.spec, SIGNALS)
+
     def _outcome(self, end: ChildEnd) -> Outcome | None:
         """The cell's own word; of MPI ranks that of one that failed, else rank 0's."""
         try:
@@ -313,8 +385,7 @@ class Supervisor:
     def _watch(self, child: int) -> ChildEnd:
         """Wait until the child ends; on the way beat, sample, look for a cancel, carry it out."""
         kill_at: float | None = None
-        elsewhere = self.spec.ranks > 0 and self.scheduler_id  # srun's ranks are no descendants: nothing is better than zero
-        sampler = None if elsewhere else Sampler(self.run, self.me.pid)
+        sampler = Sampler(self.run, self.me.pid) if self._is_sampled() else None
         while True:
             end = self._reap(child)
             if end is not None:
@@ -337,6 +408,10 @@ class Supervisor:
                 kill_at = time.monotonic() + POLL_SECONDS
             self._sleep(POLL_SECONDS)
 
+    def _is_sampled(self) -> bool:
+        """Whether what it takes can be told: srun's ranks are no descendants, and nothing is better than zero."""
+        return not (self.spec.ranks and self.scheduler_id)
+
     def _reap(self, child: int) -> ChildEnd | None:
         """Collect ended children, adopted ones too; return the end of `child` if it was among them."""
         found = None
@@ -348,14 +423,7 @@ class Supervisor:
             if pid == 0:
                 return found
             if pid == child:
-                code = os.waitstatus_to_exitcode(status)
-                unit = 1 if sys.platform == "darwin" else 1024  # getrusage(2): ru_maxrss is in kB on Linux
-                found = ChildEnd(
-                    exit_code=code if code >= 0 else None,
-                    signal=-code if code < 0 else None,
-                    cpu_seconds=usage.ru_utime + usage.ru_stime,
-                    peak_memory=usage.ru_maxrss * unit,
-                )
+                found = child_end(status, usage)
 
     def _interrupt_child(self, child: int) -> None:
         """Let the cell see KeyboardInterrupt, in every rank."""
@@ -405,25 +473,26 @@ class Supervisor:
         if time.monotonic() - self._last_beat < HEARTBEAT_SECONDS:
             return
         self._last_beat = time.monotonic()
-        try:
-            os.utime(self.run.heartbeat_path)
-        except FileNotFoundError:
-            with contextlib.suppress(OSError):
-                os.close(os.open(self.run.heartbeat_path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except OSError:
-            return  # the next beat may succeed; until then the age tells
+        with contextlib.suppress(OSError):  # the next beat may succeed; until then the age tells
+            self.records.beat()
 
     def _write_end(self, ended: Ended) -> None:
         """Write the final record; a full disk may find room again."""
-        for pause in (0.1, 0.5, 2.0, 10.0, 30.0, None):
-            try:
-                write_atomic(self.run.ended_path, ended.to_bytes())
-                return
-            except OSError as error:
-                print(f"persist_magic: cannot write {self.run.ended_path}: {error}", file=sys.stderr, flush=True)
-                if pause is None or error.errno == errno.ENOENT:
-                    return
-                time.sleep(pause)
+        persistently(lambda: self.records.write_ended(ended), f"the end of run {self.run.number}")
+
+
+def persistently(write: Callable[[], None], what: str) -> bool:
+    """Write something; if the disk refuses try again, for three quarters of a minute. Return whether it was written."""
+    for pause in (0.1, 0.5, 2.0, 10.0, 30.0, None):
+        try:
+            write()
+            return True
+        except OSError as error:
+            print(f"persist_magic: cannot write {what}: {error}", file=sys.stderr, flush=True)
+            if pause is None or error.errno == errno.ENOENT:
+                return False
+            time.sleep(pause)
+    return False
 
 
 class Sampler:
@@ -460,7 +529,10 @@ class Sampler:
             write_atomic(self._path, record.to_bytes(), sync=False)
 
 
-def _pipe() -> tuple[int, int]:
+def pipe() -> tuple[int, int]:
+    """Return the ends of a pipe that blocks neither of them and that no program inherits."""
+    if hasattr(os, "pipe2"):
+        return os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     ends = os.pipe()
     for end in ends:
         os.set_blocking(end, False)

@@ -12,7 +12,7 @@ import types
 
 from ..capture import explain
 from ..capture.payload import BufferFile, CannotPickle, PayloadWriter, deeply, write_names
-from ..store import JobSpec, KeptValue, Payload, buffers_path, create_file, sync_file
+from ..store import JobSpec, KeptValue, Payload, buffers_path, create_file, open_to_append, sync_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ class ValueFile:
         The file, which must not exist; large buffers go to one beside it.
     namespace : dict
         The cell's globals: what functions in the values share.
+    sealed : int, optional
+        Of a file that several write, one after the other: the time that `BufferFile` gives it. The file may exist then, and
+        is not synced.
 
     Attributes
     ----------
@@ -35,18 +38,19 @@ class ValueFile:
         The values that the disk did not take, and why.
     """
 
-    def __init__(self, path: str, namespace: dict[str, Any]) -> None:
+    def __init__(self, path: str, namespace: dict[str, Any], sealed: int | None = None) -> None:
         self._path, self.namespace = path, namespace
         self.lost: dict[str, str] = {}
-        self._buffers = BufferFile(buffers_path(path))
+        self._shared = sealed is not None
+        self._buffers = BufferFile(buffers_path(path), sealed)
 
     def __enter__(self) -> ValueFile:
-        self._file = create_file(self._path)
+        self._file = open_to_append(self._path) if self._shared else create_file(self._path)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         try:
-            if kind is None:
+            if kind is None and not self._shared:
                 sync_file(self._file)
         finally:
             self._file.close()
@@ -75,6 +79,16 @@ class ValueFile:
         self._buffers.rollback(buffers)
         return KeptValue(*words, None, why)
 
+    def keep_end(self, error: BaseException | None, result: Any, done: bool) -> tuple[KeptValue | None, KeptValue | None]:
+        """Write what a cell ended with: the exception, or its result; return both."""
+        if error is None:
+            return None, self.keep("result", result) if done else None
+        kept = self.keep("exception", error)
+        if kept.payload is None:  # perhaps for what led to it
+            error.__cause__ = error.__context__ = None
+            kept = self.keep("exception", error)
+        return kept, None
+
     def lost_words(self) -> str:
         """Return what the disk did not take, or ""."""
         return f"{', '.join(self.lost)} {next(iter(self.lost.values()))}" if self.lost else ""
@@ -91,6 +105,17 @@ class ValueFile:
         for each in (path, buffers_path(path)):
             with contextlib.suppress(OSError):
                 os.unlink(each)
+
+
+def sync_values(path: str) -> None:
+    """Wait until the disk has what was written to the files of values that several write."""
+    for each in (path, buffers_path(path)):
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(each, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 def changed_in_place(spec: JobSpec, before: dict[str, int], namespace: dict[str, Any]) -> list[str]:

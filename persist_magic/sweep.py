@@ -1,0 +1,433 @@
+"""One cell, many tasks.
+
+Owns `Sweep`, a job of many tasks, and `Task`, one of them: their states, results and output, and the table of all. Knows
+nothing of IPython.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from . import outputs, replay
+from .each import bindings, read, written
+from .errors import Damaged, JobCancelled, JobTimeout, PersistError, TaskCancelled, TaskFailed, TasksFailed, UsageError
+from .job import Job, pauses
+from .logs import read_span
+from .status import JobState, Status
+from .store import CancelRequest, KeptValue, Progress, TaskBegan, TaskEnded, TaskFiles, told, write_atomic
+from .tasks import Chunk, Ledger, files_of, ledger
+from .text import harmless
+
+if TYPE_CHECKING:
+    from .each import Axis
+    from .outputs import Output
+
+T = TypeVar("T")
+
+
+class Sweep(Job):
+    """A job of many tasks: ``sweep[3]`` is one of them, ``len(sweep)`` tells how many there are."""
+
+    _axes: list[Axis] | None = None
+
+    def __len__(self) -> int:
+        return self.spec().tasks
+
+    def __bool__(self) -> bool:
+        return True
+
+    @overload
+    def __getitem__(self, index: int) -> Task: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Task]: ...
+
+    def __getitem__(self, index: int | slice) -> Task | list[Task]:
+        numbers = range(len(self))
+        if isinstance(index, slice):
+            return [Task(self, number) for number in numbers[index]]
+        try:
+            return Task(self, numbers[index])
+        except IndexError:
+            raise IndexError(f"job {self.name} has {len(self)} tasks, numbered from 0; there is no task {index}") from None
+
+    def __iter__(self) -> Iterator[Task]:
+        return (Task(self, number) for number in range(len(self)))
+
+    def values(self, task: int) -> dict[str, Any]:
+        """Return what a task is given, by name.
+
+        Raises
+        ------
+        NotRestored, VersionSkew, Damaged, UnsafePath
+            If what was captured cannot be read here.
+        """
+        if self._axes is None:
+            from .restore import load_axes
+
+            self._axes = load_axes(self.directory, self.spec().payload)
+        return bindings(self._axes, task)
+
+    def fetch(self, timeout: float | None = None, errors: str = "raise") -> list[Any]:
+        """Wait for all tasks and return their results, in order.
+
+        Parameters
+        ----------
+        errors : str
+            "raise", or "return" to have in the place of a result that there is not the error that `Task.fetch` raises.
+
+        Raises
+        ------
+        TasksFailed
+            If a task failed or was cancelled; it lists them.
+        JobCancelled
+            If no task is done since the job was cancelled.
+        JobTimeout, NotSubmitted
+        NotPickled, Damaged, VersionSkew, UnsafePath
+            If a result could not be written, or is not to be read.
+        """
+        if errors not in ("raise", "return"):
+            raise UsageError(f'errors is "raise" or "return", not {errors!r}')
+        status = self.wait(timeout)
+        ends = self.ends()
+        if errors == "raise":
+            failures = tuple(
+                (end.task, end.label, end.status.reason) for end in ends if end.status.state is not JobState.DONE
+            )
+            if status.state is JobState.CANCELLED and len(failures) == len(self):
+                raise JobCancelled(self.name, status.reason)
+            if failures:
+                raise TasksFailed(self.name, len(self), failures)
+            return [end.result() for end in ends]
+        return [_or_error(end.result) for end in ends]
+
+    def ends(self) -> list[End]:
+        """Return what is known of each task, in order."""
+        self.status()
+        with ledger(self.directory, self.spec()) as known:
+            statuses = self._statuses(known)
+            return [self._end(known, task, statuses) for task in range(len(self))]
+
+    def end(self, task: int) -> End:
+        """Return what is known of one task."""
+        self.status()
+        with ledger(self.directory, self.spec()) as known:
+            return self._end(known, task, self._statuses(known))
+
+    def _statuses(self, known: Ledger) -> dict[Chunk, Status]:
+        """The states of the newest run's chunks, as they were when the sweep was asked for its own."""
+        return dict(zip(known.chunks, self._chunks, strict=True))
+
+    def _end(self, known: Ledger, task: int, statuses: dict[Chunk, Status]) -> End:
+        chunk = known.chunk_of(task)
+        status = known.status(task, chunk, statuses.get(chunk, _over(chunk.run.number)))
+        line = chunk.line(task)
+        files = files_of(chunk, line, task) if line is not None else None
+        return End(self, task, known.labels(task), status, line, files)
+
+    def states(self) -> list[str]:
+        """Return the state of each task, in a word."""
+        self.status()
+        with ledger(self.directory, self.spec()) as known:
+            return [word for _, word in known.words(self._chunks)]
+
+    def table(self) -> Any:
+        """Return all tasks: what each is given, its state, seconds and result, as far as there is one.
+
+        Returns
+        -------
+        pandas.DataFrame, or list of dict if pandas is not there
+            The columns are the names of ``--each``, then "state", "seconds" and "result" (None of a task that is not done).
+            Where the values cannot be restored here, they are in words.
+        """
+        lines = []
+        for end in self.ends():
+            try:
+                values = self.values(end.task)
+            except PersistError:
+                values = {"task": end.label}
+            done = end.status.state is JobState.DONE
+            result = _or_error(end.result) if done else None
+            lines.append({**values, "state": end.status.state.value, "seconds": end.seconds, "result": result})
+        try:
+            pandas: Any = importlib.import_module("pandas")
+        except ImportError:
+            return lines
+        return pandas.DataFrame({name: _column(pandas, [line[name] for line in lines]) for name in lines[0]})
+
+    def cancel_tasks(self, tasks: str, force: bool = False) -> None:
+        """Ask some tasks to stop, as `Job.cancel` does with all of them.
+
+        Parameters
+        ----------
+        tasks : str
+            "3,7,19-40"
+
+        Raises
+        ------
+        UsageError
+            If it names none.
+        """
+        from .capture.environment import user_name
+
+        chosen = _numbers(self, tasks)
+        run = self.directory.current_run()
+        with self._root.lock(), told("cancel tasks of", self.directory.path):
+            try:
+                older = run.cancelled_tasks()
+            except Damaged:
+                older = None
+            every = {*chosen, *(read(older.tasks) if older is not None else ())}
+            request = CancelRequest(time.time(), user_name(), os.uname().nodename, force, written(every))
+            write_atomic(run.cancel_tasks_path, request.to_bytes())
+
+    def stdout(self, tail: int | None = None) -> str:
+        """Raise UsageError: each task has its own; see `Task.stdout`."""
+        raise self._no_log()
+
+    def stderr(self, tail: int | None = None) -> str:
+        """Raise UsageError: each task has its own; see `Task.stderr`."""
+        raise self._no_log()
+
+    def follow(self, err: bool = False, tail: int | None = None) -> Iterator[str]:
+        """Raise UsageError: each task has its own output."""
+        raise self._no_log()
+
+    def _no_log(self) -> UsageError:
+        some = f"%persist_log {self.name} --task 0"
+        return UsageError(f"job {self.name} is a sweep, each of its {len(self)} tasks has an output of its own: {some}")
+
+
+class End:
+    """What is known of one task at a moment.
+
+    Attributes
+    ----------
+    task : int
+    label : str
+    status : Status
+    line : TaskBegan, TaskEnded or None
+        The last record of it.
+    files : TaskFiles or None
+        Its lane's files, if it has begun.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        task: int,
+        label: str,
+        status: Status,
+        line: TaskBegan | TaskEnded | None,
+        files: TaskFiles | None,
+    ) -> None:
+        self.sweep, self.task, self.label, self.status, self.line, self.files = sweep, task, label, status, line, files
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, or has taken so far; None if it has not begun."""
+        if isinstance(self.line, TaskEnded):
+            return self.line.seconds if self.files is not None and self.line.start else None
+        return max(0.0, time.time() - self.line.time) if self.line is not None else None
+
+    def span(self, err: bool) -> tuple[str, int, int | None]:
+        """Return the file of its stdout or stderr, and where its own begins and ends; None is not yet."""
+        if self.files is None or self.line is None or not self.line.start:
+            return "", 0, 0
+        stop = self.line.stop[int(err)] if isinstance(self.line, TaskEnded) else None
+        return self.files.log_path(err), self.line.start[int(err)], stop
+
+    def window(self) -> outputs.Window | None:
+        """Return which part of its lane's files is its own; None if it has not begun."""
+        if self.line is None or not self.line.start:
+            return None
+        return outputs.Window(self.line.start, self.line.stop if isinstance(self.line, TaskEnded) else None)
+
+    def kept(self, name: str) -> KeptValue | None:
+        """Return what became of "result" or "exception"."""
+        return getattr(self.line, name) if isinstance(self.line, TaskEnded) else None
+
+    def value(self, name: str, kept: KeptValue) -> Any:
+        """Read the result or the exception."""
+        assert self.files is not None
+        what = f"{name} of task {self.task}"
+        return self.sweep.kept_value(what, kept, self.files.values_path)
+
+    def result(self) -> Any:
+        """Return the result of a task that has ended; see `Task.fetch` for what is raised."""
+        name = self.sweep.name
+        if self.status.state is JobState.CANCELLED:
+            raise TaskCancelled(name, self.task, self.status.reason)
+        if self.status.state is not JobState.DONE:
+            trace = self.line.traceback if isinstance(self.line, TaskEnded) else ""
+            raise TaskFailed(name, self.task, self.label, self.status.reason, trace) from self._exception()
+        kept = self.kept("result")
+        return self.value("result", kept) if kept is not None else None
+
+    def _exception(self) -> BaseException | None:
+        kept = self.kept("exception")
+        if kept is None or kept.payload is None:
+            return None
+        try:
+            value = self.value("exception", kept)
+        except Exception:  # noqa: BLE001  an exception class may refuse its own arguments; the traceback tells all the same
+            return None
+        return value if isinstance(value, BaseException) else None
+
+
+class Task:
+    """One task of a sweep, known by its number.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    index : int
+        From 0 on.
+    """
+
+    def __init__(self, sweep: Sweep, index: int) -> None:
+        self.sweep, self.index = sweep, index
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What it is given, by name; see `Sweep.values`."""
+        return self.sweep.values(self.index)
+
+    @property
+    def label(self) -> str:
+        """What it is given, in words: "alpha=0.001, seed=3"."""
+        return self.sweep.end(self.index).label
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, or has taken so far; None if it has not begun."""
+        return self.sweep.end(self.index).seconds
+
+    def status(self) -> Status:
+        """Return its state with its reason, source and age."""
+        return self.sweep.end(self.index).status
+
+    def is_ready(self) -> bool:
+        """Return whether it has ended, well or badly."""
+        return self.status().state.ended
+
+    def wait(self, timeout: float | None = None) -> Status:
+        """Wait until it has ended.
+
+        Raises
+        ------
+        JobTimeout
+            If it has not ended after so many seconds; None waits for ever.
+        """
+        return self._ended(timeout).status
+
+    def _ended(self, timeout: float | None) -> End:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        for pause in pauses():
+            end = self.sweep.end(self.index)
+            if end.status.state.ended:
+                return end
+            if deadline is not None and time.monotonic() >= deadline:
+                raise JobTimeout(f"{self.sweep.name}[{self.index}]", timeout or 0.0, end.status.describe(time.time()))
+            time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - time.monotonic())))
+        raise AssertionError("pauses never ends")
+
+    def fetch(self, timeout: float | None = None) -> Any:
+        """Wait for it and return its result.
+
+        Raises
+        ------
+        TaskFailed
+            With its traceback, and as ``__cause__`` the original exception if it can be restored.
+        TaskCancelled, JobTimeout
+        NotPickled, Damaged, VersionSkew, UnsafePath
+            If the result could not be written, or is not to be read.
+        """
+        return self._ended(timeout).result()
+
+    def stdout(self, tail: int | None = None) -> str:
+        """Return what it has printed so far; of it only the last `tail` lines if given."""
+        return read_span(*self.sweep.end(self.index).span(err=False), tail)
+
+    def stderr(self, tail: int | None = None) -> str:
+        """Return what it has written to stderr so far; of it only the last `tail` lines if given."""
+        return read_span(*self.sweep.end(self.index).span(err=True), tail)
+
+    def outputs(self) -> list[Output]:
+        """Return what it has put out so far, as `Job.outputs` does; its result is not among it."""
+        end = self.sweep.end(self.index)
+        window = end.window()
+        if window is None or end.files is None:
+            return []
+        end.files.job.check_trusted(end.files.path)
+        found, _ = outputs.read(end.files, window=window)
+        return found
+
+    def show(self) -> None:
+        """Show what it has put out so far, as `Job.show` does."""
+        replay.show(self.outputs())
+
+    def progress(self) -> Progress | None:
+        """Return how far it says that it is; None if it says nothing, or does not run."""
+        end = self.sweep.end(self.index)
+        if not isinstance(end.line, TaskBegan) or end.files is None:
+            return None
+        told_progress = end.files.progress()
+        return told_progress if told_progress is not None and told_progress.time >= end.line.time else None
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return the values of the newest checkpoint that it made, in whichever run; empty if there is none."""
+        from .restore import load_checkpoint
+
+        return load_checkpoint(TaskFiles(self.sweep.directory.current_run(), 0, 0, self.index))
+
+    def cancel(self, force: bool = False) -> None:
+        """Ask it to stop, as `Job.cancel` does; the others go on. Does nothing if it has ended."""
+        if not self.status().state.ended:
+            self.sweep.cancel_tasks(str(self.index), force)
+
+    def __repr__(self) -> str:
+        try:
+            end = self.sweep.end(self.index)
+            return harmless(f"<Task {self.index} of {self.sweep.name} ({end.label}): {end.status.describe(time.time())}>")
+        except PersistError as error:
+            return f"<Task {self.index} of {self.sweep.name}: {error}>"
+
+
+def _over(run: int) -> Status:
+    """What stands for the state of a chunk of an older run, of which only tasks that are done count."""
+    return Status(JobState.FAILED, "not run again", "journal", 0.0, run)
+
+
+def _or_error(result: Callable[[], T]) -> T | PersistError:
+    try:
+        return result()
+    except PersistError as error:
+        return error
+
+
+def _column(pandas: Any, values: list[Any]) -> Any:
+    """A column of whatever objects: pandas would take lists apart, and arrays for rows."""
+    if any(
+        isinstance(value, (list, tuple, dict)) or (hasattr(value, "__array__") and getattr(value, "ndim", 0))
+        for value in values
+    ):
+        column = pandas.Series([None] * len(values), dtype=object)
+        for at, value in enumerate(values):
+            column.iat[at] = value
+        return column
+    return pandas.Series(values)
+
+
+def _numbers(sweep: Sweep, text: str) -> list[int]:
+    try:
+        chosen = read(text)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if chosen[-1] >= len(sweep):
+        raise UsageError(f"job {sweep.name} has {len(sweep)} tasks, numbered from 0; there is no task {chosen[-1]}")
+    return chosen
