@@ -1,4 +1,4 @@
-"""The verbs: status, wait, log, info, show, export, cancel, clean, rerun; for the magics and the shell alike.
+"""The verbs: status, wait, log, info, show, export, cancel, clean, rerun, tasks; for the magics and the shell alike.
 
 Owns the words that each verb takes and what it prints. The magics and the command line add only where the words come from.
 A verb returns the exit code that the shell gets: 0, or 1 if the job that was asked about failed or was cancelled.
@@ -17,12 +17,14 @@ from typing import NoReturn
 
 from . import monitor, replay
 from .capture.environment import in_notebook
+from .each import read
 from .errors import PersistError, UsageError
 from .job import Job, ended_jobs
 from .logs import log_size, read_log, read_part
 from .outputs import STREAM_LIMIT
 from .status import JobState
 from .submission import jobs, load
+from .sweep import Sweep, Task
 from .text import harmless, settle
 from .views import table
 
@@ -57,6 +59,12 @@ def count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no number of lines")
     return int(text)
+
+
+def _sweep(job: Job) -> Sweep:
+    if not isinstance(job, Sweep):
+        raise UsageError(f"job {job.name} is one cell and no sweep: it has no tasks")
+    return job
 
 
 def _found(names: Iterable[str]) -> list[Job]:
@@ -129,11 +137,14 @@ def _log_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--err", action="store_true", help="stderr instead of stdout")
     parser.add_argument("--tail", type=count, metavar="N", help="only the last N lines")
     parser.add_argument("--all", action="store_true", help="all of a log that is longer than a megabyte")
+    parser.add_argument("--task", type=int, metavar="N", help="of a sweep: the task")
     parser.add_argument("--follow", action="store_true", help="go on until the job ends, or Ctrl-C")
 
 
 def _log(words: argparse.Namespace) -> int:
     job = load(words.name)
+    if words.task is not None:
+        return _log_of_task(_sweep(job)[words.task], words)
     if words.follow:
         try:
             for part in job.follow(words.err, words.tail):
@@ -141,10 +152,21 @@ def _log(words: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print(f"\nstopped following; job {job.name} goes on")
         return 0
+    if isinstance(job, Sweep):
+        job.stdout()  # says so
     text = _log_text(job, words)
     if not text and (launch := job.launch_log()):
         text = f"the cell has printed nothing; launch.log says:\n{launch}"
     print(text, end="")
+    return 0
+
+
+def _log_of_task(task: Task, words: argparse.Namespace) -> int:
+    try:
+        for part in task.follow(words.err, words.tail) if words.follow else (settle(task.log(words.err, words.tail)),):
+            print(part, end="", flush=True)
+    except KeyboardInterrupt:
+        print(f"\nstopped following; task {task.index} of {task.sweep.name} goes on")
     return 0
 
 
@@ -205,11 +227,14 @@ def _export(words: argparse.Namespace) -> int:
 
 def _cancel_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="+", metavar="NAME", help="jobs to cancel")
+    parser.add_argument("--task", metavar="3,7-9", default="", help="of a sweep: only these tasks; the others go on")
     parser.add_argument("--force", action="store_true", help="SIGKILL at once: the cell's finally do not run")
 
 
 def _cancel(words: argparse.Namespace) -> int:
     chosen = _found(words.names)
+    if words.task:
+        return _cancel_tasks(chosen, words)
     live = []
     for job in chosen:
         if (status := job.status()).state.ended:
@@ -223,6 +248,21 @@ def _cancel(words: argparse.Namespace) -> int:
         while not (status := job.status()).state.ended and time.monotonic() < deadline:
             time.sleep(0.02)
         print(harmless(f"{job.name}: {status.describe(time.time())}"))
+    return 0
+
+
+def _cancel_tasks(chosen: list[Job], words: argparse.Namespace) -> int:
+    if len(chosen) != 1:
+        raise UsageError("--task is for one sweep")
+    sweep = _sweep(chosen[0])
+    tasks = [sweep[number] for number in sweep.numbers(words.task)]
+    sweep.cancel_tasks(words.task, words.force)
+    _touched(sweep)
+    deadline = time.monotonic() + _CANCEL_SECONDS
+    for task in tasks:
+        while not (status := task.status()).state.ended and time.monotonic() < deadline:
+            time.sleep(0.05)
+        print(harmless(f"{sweep.name}, task {task.index}: {status.describe(time.time())}"))
     return 0
 
 
@@ -260,12 +300,34 @@ def _clean(words: argparse.Namespace) -> int:
 
 def _rerun_words(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--failed", action="store_true", help="of a sweep: only the tasks that are not done")
 
 
 def _rerun(words: argparse.Namespace) -> int:
-    job = load(words.name).rerun(words.options)
+    job = load(words.name).rerun(words.options, words.failed)
     _touched(job)
-    print(harmless(f"{job.name}: run {job.status().run} → {job.spec().backend}"))
+    run = job.status().run
+    submitted = job.directory.run(run).submitted()
+    tasks = f" of {len(read(submitted.tasks))} tasks" if submitted is not None and submitted.tasks else ""
+    print(harmless(f"{job.name}: run {run}{tasks} → {job.spec().backend}"))
+    return 0
+
+
+def _tasks_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument(
+        "--state", default="", choices=[state.value for state in JobState if state is not JobState.EMPTY], help="only these"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON list, for programs")
+
+
+def _tasks(words: argparse.Namespace) -> int:
+    sweep = _sweep(load(words.name))
+    if words.json:
+        chosen = [end.for_programs() for end in sweep.ends() if words.state in ("", end.status.state.value)]
+        print(json.dumps(chosen, indent=1))
+    else:
+        print(sweep.summary(len(sweep), words.state))
     return 0
 
 
@@ -298,6 +360,7 @@ VERBS = {
     "export": Verb("write a notebook with a job's cell, output and facts", _export_words, _export),
     "clean": Verb("delete jobs that have ended", _clean_words, _clean),
     "rerun": Verb("run a job's capture once more; -- OPTIONS go to its backend", _rerun_words, _rerun),
+    "tasks": Verb("show the tasks of a sweep: what each is given, its state, its result", _tasks_words, _tasks),
 }
 
 

@@ -125,6 +125,17 @@ class JobCancelled(PersistError):
         return f"job {self.name} has no result: {self.reason}; %persist_rerun {self.name} runs it again"
 
 
+class NoSuchTask(PersistError, IndexError):
+    """A sweep has no task of that number."""
+
+    def __init__(self, name: str, task: int, total: int) -> None:
+        super().__init__(name, task, total)
+        self.name, self.task, self.total = name, task, total
+
+    def __str__(self) -> str:
+        return f"job {self.name} has {self.total} tasks, numbered from 0; there is no task {self.task}"
+
+
 class TaskFailed(JobFailed):
     """A task of a sweep failed; ``__cause__`` is the original exception, if it can be restored.
 

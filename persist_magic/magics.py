@@ -9,10 +9,11 @@ import __future__
 
 import contextlib
 import inspect
+import math
 import os
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
@@ -23,14 +24,17 @@ from traitlets.config import Configurable
 from . import commands, replay
 from .backends import BUILT_IN, get_backend
 from .capture.environment import in_notebook
+from .each import evaluate, split_line
 from .errors import JobCancelled, JobFailed, NotPickled, PersistError, UsageError
 from .job import DEFAULT_ROOT, ROOT_VARIABLE, Job, set_session_root
 from .status import JobState
 from .submission import jobs, load, preview, submit
+from .sweep import Sweep
 from .text import harmless
 from .views import table
 
 if TYPE_CHECKING:
+    from .each import Axis
     from .outputs import Output
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -98,6 +102,11 @@ def _persist_parser() -> commands.Parser:
     parser.add_argument("--dry-run", action="store_true", help="only tell what would be shipped")
     parser.add_argument("--with", dest="add", action="append", default=[], metavar="a,b", help="ship these names too")
     parser.add_argument("--without", dest="omit", action="append", default=[], metavar="c", help="do not ship these names")
+    parser.add_argument(
+        "--each", action="append", default=[], metavar="NAME=EXPR", help="run it as many tasks, one for each value"
+    )
+    parser.add_argument("--chunk", type=int, default=0, metavar="N", help="of a sweep: so many tasks in one job of Slurm's")
+    parser.add_argument("--limit", type=int, default=0, metavar="N", help="of a sweep: at most so many tasks at once")
     parser.add_argument("--notify", action="store_true", help="tell when the job ends, as long as this session lives")
     parser.add_argument(
         "--snapshot", action="store_true", help="copy your own modules too: editing them later does not change the job"
@@ -113,6 +122,10 @@ def _fetch_parser() -> commands.Parser:
     parser.add_argument("--overwrite", action="store_true", help="also over names that the session has")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="how long to wait; default for ever")
     parser.add_argument("--quiet", action="store_true", help="do not show what the cell has put out")
+    parser.add_argument("--task", type=int, metavar="N", help="of a sweep: only this task's result")
+    parser.add_argument(
+        "--errors", choices=("raise", "return"), default="raise", help="of a sweep: 'return' puts errors in their places"
+    )
     return parser
 
 
@@ -189,20 +202,35 @@ class PersistMagics(Magics):
 
             %%persist train --slurm -- -p gpu -t 4:00:00 --gres=gpu:1
 
+        With ``--each`` the cell is run once for each value, as the tasks of a sweep; several make the product, in the order
+        of nested loops, and ``--each a,b=zip(xs, ys)`` unpacks:
+
+            %%persist fit --each alpha=np.logspace(-4, 0, 200) --each seed=range(3)
+            model = Ridge(alpha=alpha, random_state=seed).fit(X, y)
+            model.score(Xt, yt)
+
+            job.table()                   what each is given, its state and result
+            job[3]                        one of them: status(), stdout(), fetch(), cancel()
+            %persist_tasks fit            the same as text
+            %persist_log fit --task 3     what it prints
+            %persist_rerun fit --failed   run those again that are not done
+
         Settings: ``%config PersistMagics``, ``%config LocalBackend``, ``%config SlurmBackend``.
         """
         with _one_line():
+            line, each = split_line(line)
             words, options = commands.split_options(_words(line))
             if cell is None:
-                if len(words) != 1 or options is not None or words[0].startswith("-"):
+                if each or len(words) != 1 or options is not None or words[0].startswith("-"):
                     raise UsageError(
                         "%persist NAME gives a job; %%persist NAME above a cell makes one; %persist? tells more"
                     )
                 return load(words[0])
-            return self._submit(_persist_parser().parse_args(_with_value("--mpi-options", words)), options or [], cell)
+            parsed = _persist_parser().parse_args(_with_value("--mpi-options", words))
+            return self._submit(parsed, options or [], cell, evaluate(each, self._session.user_ns))
         return None
 
-    def _submit(self, words: Any, options: list[str], cell: str) -> Job | None:
+    def _submit(self, words: Any, options: list[str], cell: str, each: Sequence[Axis]) -> Job | None:
         from .capture.cell import Selection, Source  # what capture needs is imported by the first capture
 
         extensions: set[str] = getattr(self._session.extension_manager, "loaded", set())
@@ -220,8 +248,10 @@ class PersistMagics(Magics):
         selection = Selection(_listed(words.add), _listed(words.omit))
         namespace = self._session.user_ns
         if words.dry_run:
-            captured = preview(words.name, source, namespace, backend=words.backend, options=options, selection=selection)
-            print(f"{words.name} would ship {table.shipped(captured.names, captured.size)}; nothing was written")
+            where = {"backend": words.backend, "options": options}
+            captured = preview(words.name, source, namespace, **where, selection=selection, each=each)
+            tasks = f"run {math.prod(len(values) for _, values in each)} tasks and " if each else ""
+            print(f"{words.name} would {tasks}ship {table.shipped(captured.names, captured.size)}; nothing was written")
             if captured.names:
                 print(table.names_table(captured.names))
             if captured.modules:
@@ -242,6 +272,9 @@ class PersistMagics(Magics):
             snapshot=words.snapshot,
             environment=self.environment,
             selection=selection,
+            each=each,
+            chunk=words.chunk,
+            limit=words.limit,
         )
         print(table.submission_line(submission, time.time()))
         self._remark(submission.capture.warnings)
@@ -292,6 +325,10 @@ class PersistMagics(Magics):
         with _one_line():
             words = _fetch_parser().parse_args(_words(line))
             job = load(words.name)
+            if isinstance(job, Sweep):
+                return self._fetch_sweep(job, words)
+            if words.task is not None or words.errors != "raise":
+                raise UsageError(f"job {job.name} is one cell and no sweep: --task and --errors are for sweeps")
             if words.variables or words.all:
                 self._bring(job, words)
                 try:
@@ -305,6 +342,19 @@ class PersistMagics(Magics):
                 self._replay(job)
             return job.fetch(words.timeout)
         return None
+
+    def _fetch_sweep(self, sweep: Sweep, words: Any) -> Any:
+        if words.variables or words.all:
+            raise UsageError(
+                f"of the tasks of {sweep.name} only results are kept: let the cell's last line name what you want"
+            )
+        if words.task is None:
+            return sweep.fetch(words.timeout, words.errors)
+        task = sweep[words.task]
+        task.wait(words.timeout)
+        if not words.quiet:
+            task.show()
+        return task.fetch(words.timeout)
 
     def _replay(self, job: Job) -> None:
         """Show what the cell has put out, but for its result or error, which IPython shows as what the magic gives."""
@@ -374,6 +424,12 @@ class PersistMagics(Magics):
     def persist_rerun(self, line: str) -> None:
         """Run a job's capture once more, as the next run; older runs stay until the job is cleaned."""
         self._run("rerun", line)
+
+    @line_magic
+    @_verb("tasks")
+    def persist_tasks(self, line: str) -> None:
+        """Show the tasks of a sweep: what each is given, its state, how long it took, and its result."""
+        self._run("tasks", line)
 
 
 def _complete(shell: Any, event: Any) -> list[str]:

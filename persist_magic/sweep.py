@@ -14,19 +14,31 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import outputs, replay
 from .each import bindings, read, written
-from .errors import Damaged, JobCancelled, JobTimeout, PersistError, TaskCancelled, TaskFailed, TasksFailed, UsageError
+from .errors import (
+    Damaged,
+    JobCancelled,
+    JobTimeout,
+    NoSuchTask,
+    PersistError,
+    TaskCancelled,
+    TaskFailed,
+    TasksFailed,
+    UsageError,
+)
 from .job import Job, pauses
 from .logs import read_span
 from .status import JobState, Status
 from .store import CancelRequest, KeptValue, Progress, TaskBegan, TaskEnded, TaskFiles, told, write_atomic
 from .tasks import Chunk, Ledger, files_of, ledger
-from .text import harmless
+from .text import aligned, harmless
 
 if TYPE_CHECKING:
     from .each import Axis
     from .outputs import Output
 
 T = TypeVar("T")
+
+_SHOWN = 100
 
 
 class Sweep(Job):
@@ -53,10 +65,25 @@ class Sweep(Job):
         try:
             return Task(self, numbers[index])
         except IndexError:
-            raise IndexError(f"job {self.name} has {len(self)} tasks, numbered from 0; there is no task {index}") from None
+            raise NoSuchTask(self.name, index, len(self)) from None
 
     def __iter__(self) -> Iterator[Task]:
         return (Task(self, number) for number in range(len(self)))
+
+    def numbers(self, text: str) -> list[int]:
+        """Return the tasks that "3,7,19-40" names, in order.
+
+        Raises
+        ------
+        UsageError
+            If there are none, or one is not there.
+        """
+        try:
+            chosen = read(text)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        self[chosen[-1]]
+        return chosen
 
     def values(self, task: int) -> dict[str, Any]:
         """Return what a task is given, by name.
@@ -159,6 +186,26 @@ class Sweep(Job):
             return lines
         return pandas.DataFrame({name: _column(pandas, [line[name] for line in lines]) for name in lines[0]})
 
+    def summary(self, most: int = _SHOWN, state: str = "") -> str:
+        """Return all tasks as text, a line each: number, what it is given, state, seconds, result or reason.
+
+        Parameters
+        ----------
+        most : int
+            So many lines at most.
+        state : str
+            Only tasks of this state; all if empty.
+        """
+        chosen = [end for end in self.ends() if state in ("", end.status.state.value)]
+        lines = [("task", "given", "state", "seconds", "result")]
+        lines += [end.words() for end in chosen[:most]]
+        rest = f"\n… and {len(chosen) - most} more" if len(chosen) > most else ""
+        return f"{aligned(lines)}{rest}" if chosen else f"no task is {state}"
+
+    def outputs(self) -> list[Output]:
+        """Return the table of the tasks; each task has outputs of its own, see `Task.outputs`."""
+        return [{"output_type": "stream", "name": "stdout", "text": f"{self.summary()}\n"}]
+
     def cancel_tasks(self, tasks: str, force: bool = False) -> None:
         """Ask some tasks to stop, as `Job.cancel` does with all of them.
 
@@ -174,7 +221,7 @@ class Sweep(Job):
         """
         from .capture.environment import user_name
 
-        chosen = _numbers(self, tasks)
+        chosen = self.numbers(tasks)
         run = self.directory.current_run()
         with self._root.lock(), told("cancel tasks of", self.directory.path):
             try:
@@ -233,6 +280,19 @@ class End:
         if isinstance(self.line, TaskEnded):
             return self.line.seconds if self.files is not None and self.line.start else None
         return max(0.0, time.time() - self.line.time) if self.line is not None else None
+
+    def for_programs(self) -> dict[str, Any]:
+        """Return the same for JSON."""
+        kept = self.kept("result")
+        facts = {"task": self.task, "given": self.label, "state": self.status.state.value, "reason": self.status.reason}
+        return {**facts, "seconds": self.seconds, "result": kept.shown if kept is not None else None}
+
+    def words(self) -> tuple[str, str, str, str, str]:
+        """Return a line for people: number, what it is given, state, seconds, and what came of it."""
+        kept = self.kept("result")
+        told = kept.shown if kept is not None else self.status.reason if self.status.state is not JobState.RUNNING else ""
+        seconds = "" if self.seconds is None else f"{self.seconds:.1f}"
+        return str(self.task), self.label, self.status.state.value, seconds, told
 
     def span(self, err: bool) -> tuple[str, int, int | None]:
         """Return the file of its stdout or stderr, and where its own begins and ends; None is not yet."""
@@ -349,13 +409,32 @@ class Task:
         """
         return self._ended(timeout).result()
 
+    def log(self, err: bool = False, tail: int | None = None) -> str:
+        """Return what it has written to stdout or stderr so far; of it only the last `tail` lines if given."""
+        return read_span(*self.sweep.end(self.index).span(err), tail)
+
     def stdout(self, tail: int | None = None) -> str:
         """Return what it has printed so far; of it only the last `tail` lines if given."""
-        return read_span(*self.sweep.end(self.index).span(err=False), tail)
+        return self.log(False, tail)
 
     def stderr(self, tail: int | None = None) -> str:
         """Return what it has written to stderr so far; of it only the last `tail` lines if given."""
-        return read_span(*self.sweep.end(self.index).span(err=True), tail)
+        return self.log(True, tail)
+
+    def follow(self, err: bool = False, tail: int | None = None) -> Iterator[str]:
+        """Yield what it prints from now on, after the last `tail` lines, until it ends."""
+        shown = len(self.log(err)) - len(self.log(err, tail))
+        for pause in pauses():
+            over = self.is_ready()
+            text = self.log(err)
+            if len(text) < shown:  # it began anew, with its chunk
+                shown = 0
+            if text[shown:]:
+                yield text[shown:]
+            shown = len(text)
+            if over:
+                return
+            time.sleep(min(0.2, pause))
 
     def outputs(self) -> list[Output]:
         """Return what it has put out so far, as `Job.outputs` does; its result is not among it."""
@@ -421,13 +500,3 @@ def _column(pandas: Any, values: list[Any]) -> Any:
             column.iat[at] = value
         return column
     return pandas.Series(values)
-
-
-def _numbers(sweep: Sweep, text: str) -> list[int]:
-    try:
-        chosen = read(text)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    if chosen[-1] >= len(sweep):
-        raise UsageError(f"job {sweep.name} has {len(sweep)} tasks, numbered from 0; there is no task {chosen[-1]}")
-    return chosen

@@ -263,6 +263,11 @@ class Ledger:
         return self._runs[0].submitted
 
     @property
+    def torn(self) -> int:
+        """How many lines of the journals are not as they were written."""
+        return sum(chunk.torn for run in self._runs for chunk in run.chunks)
+
+    @property
     def began(self) -> float | None:
         """When the newest run's first chunk was started, seconds since the epoch."""
         return min((chunk.started.time for chunk in self.chunks if chunk.started is not None), default=None)
@@ -405,7 +410,7 @@ def files_of(chunk: Chunk, line: TaskBegan | TaskEnded, task: int) -> TaskFiles:
     return TaskFiles(chunk.run, chunk.number, line.lane, task)
 
 
-def combined(statuses: Sequence[Status], counts: Counts, failure: str) -> Status:
+def combined(statuses: Sequence[Status], counts: Counts, failure: str, torn: int = 0) -> Status:
     """Return what the states of a sweep's chunks amount to.
 
     A sweep runs as long as a chunk does, and is queued as long as one is; it is done if all its tasks are.
@@ -416,9 +421,12 @@ def combined(statuses: Sequence[Status], counts: Counts, failure: str) -> Status
         Of the chunks of its newest run, at least one.
     failure : str
         The first task that failed, in words.
+    torn : int
+        How many lines of the journals are damaged.
     """
     newest = max(statuses, key=lambda status: status.seen)
-    notes = "; ".join(dict.fromkeys(status.note for status in statuses if status.note))
+    damaged = f"{torn} line{'' if torn == 1 else 's'} of its journal {'is' if torn == 1 else 'are'} damaged" if torn else ""
+    notes = "; ".join(filter(None, dict.fromkeys((*(status.note for status in statuses), damaged))))
     for state in (JobState.RUNNING, JobState.QUEUED):
         some = [status for status in statuses if status.state is state]
         if some:

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import re
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _STEERS = re.compile(r"[\r\b]|\x1b(?!\[[0-9;]*m)")
@@ -95,3 +99,11 @@ def one_line(text: str) -> str:
 def without_colours(text: str) -> str:
     """Return text without its colours."""
     return _COLOURS.sub("", text)
+
+
+def aligned(lines: Iterable[Sequence[str]]) -> str:
+    """Return lines of words as text in columns; each has as many."""
+    cells = [tuple(map(one_line, line)) for line in lines]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in cells)
+    return "\n".join(line.rstrip() for line in padded)

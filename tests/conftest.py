@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import os
 import sys
@@ -12,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 from persist_magic import submission
 from persist_magic.capture.cell import Selection, Source
 from persist_magic.errors import PersistError
-from persist_magic.job import Job
+from persist_magic.job import Job, set_session_root
 from persist_magic.submission import Submission
+
+from .shell import Shell
 
 PATIENCE = 60.0
 
@@ -113,3 +117,18 @@ def kernels(directory: Path) -> Iterator[list[Any]]:
 def environment(**more: str) -> dict[str, str]:
     """The environment for a program under test."""
     return {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **more}
+
+
+@pytest.fixture
+def shell(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    """An IPython shell with the extension, in a directory of its own."""
+    main, names = sys.modules["__main__"], set(vars(builtins))
+    hook = sys.displayhook, sys.excepthook
+    monkeypatch.chdir(tmp_path)
+    yield Shell(capsys)
+    InteractiveShell.clear_instance()
+    set_session_root(None)
+    sys.modules["__main__"] = main
+    sys.displayhook, sys.excepthook = hook
+    for name in set(vars(builtins)) - names:
+        delattr(builtins, name)

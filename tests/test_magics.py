@@ -2,65 +2,21 @@
 
 from __future__ import annotations
 
-import builtins
 import os
 import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets.config import Config
 
 import persist_magic
-from persist_magic.errors import JobFailed, PersistError
-from persist_magic.job import Job, set_session_root
+from persist_magic.errors import JobFailed
+from persist_magic.job import Job
 
 from .conftest import environment, wait_until
-
-
-class Shell:
-    """An IPython shell; `run` gives a cell's value, `said` what it printed since the last look."""
-
-    def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
-        config = Config()
-        config.HistoryManager.enabled = False
-        self.ip: Any = InteractiveShell.instance(config=config, colors="nocolor")
-        self.ip.run_line_magic("load_ext", "persist_magic")
-        self._capture = capture
-
-    def run(self, cell: str) -> Any:
-        result = self.ip.run_cell(cell, store_history=True)
-        result.raise_error()
-        return result.result
-
-    def said(self) -> str:
-        return self._capture.readouterr().out
-
-    def refused(self, cell: str) -> str:
-        """Run a cell that raises one of our errors; return what IPython shows of it."""
-        self.said()
-        error = self.ip.run_cell(cell).error_in_exec
-        assert isinstance(error, PersistError), error
-        return self.said()
-
-
-@pytest.fixture
-def shell(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
-    main, names = sys.modules["__main__"], set(vars(builtins))
-    hook = sys.displayhook, sys.excepthook
-    monkeypatch.chdir(tmp_path)
-    yield Shell(capsys)
-    InteractiveShell.clear_instance()
-    set_session_root(None)
-    sys.modules["__main__"] = main
-    sys.displayhook, sys.excepthook = hook
-    for name in set(vars(builtins)) - names:
-        delattr(builtins, name)
+from .shell import Shell
 
 
 def test_a_cell_becomes_a_job_in_one_line(shell: Shell) -> None:

@@ -20,8 +20,9 @@ from traitlets import List as ListTrait
 from traitlets.config import Configurable
 
 from ..errors import BackendError, Unconfirmed
-from ..status import Observation, Word, heartbeat_is_fresh
+from ..status import JobState, Observation, Word, heartbeat_is_fresh
 from ..store import (
+    CHUNK,
     CLUSTER,
     SCHEDULER_ID,
     TIME_LEFT,
@@ -29,18 +30,31 @@ from ..store import (
     JobDirectory,
     JobSpec,
     RunDirectory,
+    Submitted,
     open_regular,
     told,
     write_atomic,
 )
-from .base import Launch, Predecessor, Query
+from .base import Launch, Predecessor, Query, Tasks
 from .local import launch_words, observe
 from .script import script
-from .slurm_answers import FILES_SECONDS, comment, is_live, observation
-from .slurm_programs import Program, Refused, Silent, Watch, on_cluster, run
+from .slurm_answers import FILES_SECONDS, Row, array_of, comment, is_live, observation
+from .slurm_programs import Program, Refused, Silent, Watch, on_cluster
+from .slurm_programs import run as run_program
 
 LOST_SECONDS = 300.0
 """How long a submission that nobody confirmed may still turn up in the queue."""
+
+TASKS_ALONE, MOST_CHUNKS = 256, 48
+"""Up to so many tasks each is a chunk of its own, and its job's wall time its own; of more so many chunks are made."""
+
+# In job.sh: the chunk's number, which is also that of its job in the array; of a later array it is counted on.
+_ARRAY = [
+    '    if [ -n "${SLURM_ARRAY_TASK_ID-}" ]; then',
+    "        id=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID",
+    f"        export {CHUNK}=$((first + SLURM_ARRAY_TASK_ID))",
+    "    fi",
+]
 
 # sbatch(1) of Slurm 22.05 to 24.11: the options that take no word after them, and those that would make it do something else
 # than submit one script and return.
@@ -76,8 +90,8 @@ _REFUSED = {
     "--wrap": "the script is job.sh",
     "--wait": "%persist_wait waits",
     "-W": "%persist_wait waits",
-    "--array": "a cell is one job",
-    "-a": "a cell is one job",
+    "--array": "--each, before the --, makes a sweep of a cell",
+    "-a": "--each, before the --, makes a sweep of a cell",
     "--help": "%%persist? tells of ours, man sbatch of Slurm's",
     "-h": "%%persist? tells of ours, man sbatch of Slurm's",
     "--usage": "man sbatch tells",
@@ -160,7 +174,9 @@ class SlurmBackend(Configurable):
 
     # ---- submitting
 
-    def settings(self, options: Sequence[str], after: Sequence[Predecessor] = ()) -> dict[str, Any]:
+    def settings(
+        self, options: Sequence[str], after: Sequence[Predecessor] = (), tasks: Tasks | None = None
+    ) -> dict[str, Any]:
         every = [*_checked(_split(self.options)), *_checked(options)]
         clusters = _value(every, "--clusters", "-M")
         for each in after:
@@ -172,7 +188,18 @@ class SlurmBackend(Configurable):
                 )
                 why = f"a Slurm job cannot wait for {each.name}, which runs {where}; %persist_wait {each.name} first"
                 raise BackendError(self.name, why)
-        return {"clusters": clusters, "dependency": [each.id for each in after]}
+        found = {"clusters": clusters, "dependency": [id for each in after for id in each.id.split(",")]}
+        return found if tasks is None else {**found, **self._divided(tasks, clusters)}
+
+    def _divided(self, tasks: Tasks, clusters: str) -> dict[str, Any]:
+        """How tasks are grouped to chunks, each a job of an array, and these to arrays."""
+        alone = tasks.count <= TASKS_ALONE
+        size = tasks.chunk or (1 if alone else -(-tasks.count // MOST_CHUNKS))
+        chunks, largest = -(-tasks.count // size), self._watch(clusters).largest_array()
+        if largest < 1:
+            raise BackendError(self.name, "this cluster allows no job arrays (MaxArraySize), which a sweep needs")
+        arrays = [min(largest, chunks - first) for first in range(0, chunks, largest)]
+        return {"chunk": size, "arrays": arrays, "limit": tasks.limit}
 
     def script(self, directory: JobDirectory, spec: JobSpec) -> str:
         head = [f"#SBATCH --job-name={spec.name}"]
@@ -186,14 +213,17 @@ class SlurmBackend(Configurable):
                 raise BackendError(self.name, "--comment stands in an #SBATCH line of the cell; write it after --")
             head.append(line)
         before = [
+            *(["first=0"] if spec.tasks else []),
             "# The directory was written on another machine: a shared file system may show it late.",
             "tries=0",
             'until [ -e "$job/job.json" ] || [ "$tries" -ge 240 ]; do tries=$((tries + 1)); sleep 0.5; done',
             "# Only what Slurm started itself, and not a shell inside a job, is found again by Slurm's id.",
             'if [ -n "${SLURM_JOB_ID-}" ] && [ "${SLURM_TASK_PID-}" = "$$" ]; then',
             '    exec >>"$job/launch.log" 2>&1',
-            f'    export {SCHEDULER_ID}="$SLURM_JOB_ID" {CLUSTER}="${{SLURM_CLUSTER_NAME-}}"',
-            f'    export {TIME_LEFT}="squeue -h -j $SLURM_JOB_ID -o %L"',
+            "    id=$SLURM_JOB_ID",
+            *(_ARRAY if spec.tasks else []),
+            f'    export {SCHEDULER_ID}="$id" {CLUSTER}="${{SLURM_CLUSTER_NAME-}}"',
+            f'    export {TIME_LEFT}="squeue -h -j $id -o %L"',
             "fi",
             # since Slurm 22.05 srun does not take the cores of a task from sbatch's --cpus-per-task
             *(['export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK-1}"'] if spec.ranks else []),
@@ -220,8 +250,9 @@ class SlurmBackend(Configurable):
             of_user = _value(options, "--dependency", "-d")
             dependency = ",".join(filter(None, (of_user, f"afterok:{':'.join(settings['dependency'])}")))
             words += [f"--dependency={dependency}", "--kill-on-invalid-dep=yes"]
-        sbatch, watch = Program(words), self._watch(str(settings["clusters"]))
-        return _SlurmLaunch(sbatch, {**settings, "cluster": watch.name()}, watch, self.timeout)
+        watch = self._watch(str(settings["clusters"]))
+        words += _array_option(settings, 0)
+        return _SlurmLaunch(words, {**settings, "cluster": watch.name()}, watch, self.timeout)
 
     # ---- asking
 
@@ -232,9 +263,9 @@ class SlurmBackend(Configurable):
         cluster = handle.cluster if handle is not None else ""
         if started is not None and started.scheduler_id:
             return started.scheduler_id, cluster
+        submitted = query.run.submitted() if handle is None or query.chunk is not None else None
         if handle is not None:
-            return handle.id, cluster
-        submitted = query.run.submitted()
+            return (handle.id if query.chunk is None else _id_of_chunk(handle.id, submitted, query.chunk)), cluster
         return "", str(submitted.settings.get("clusters", "")) if submitted is not None else ""
 
     def poll(self, queries: Sequence[Query], seconds: float | None = None) -> list[Observation]:
@@ -262,7 +293,7 @@ class SlurmBackend(Configurable):
         if watch.asked is None or watch.asked < _last_sign(query):  # what Slurm said is older than what the files say
             return Observation(Word.UNKNOWN, watch.silence)
         submitted = query.handle.time if query.handle is not None else query.evidence.submitted
-        row = watch.row(id) if id else watch.marked(query.spec.token, query.run.number)
+        row = watch.row(id) if id else self._marked(query, watch)
         if row is not None and row.submitted is not None and row.submitted < submitted - FILES_SECONDS and row.mark is None:
             row = None  # ids come again after they have wrapped: that one is another job
         if row is not None and row.mark is not None and row.mark[0] != query.spec.token:
@@ -270,9 +301,11 @@ class SlurmBackend(Configurable):
         if row is None:
             return self._unlisted(query, id, watch, submitted)
         if not id:
-            _keep_handle(query.job, Handle(self.name, query.run.number, time.time(), row.id, None, cluster))
+            whole = row.id if query.chunk is None else array_of(row.id)
+            _keep_handle(query.job, Handle(self.name, query.run.number, time.time(), whole, None, cluster))
         # the log of a script that ended before its worker stood: then there is no other file to wait for
-        words = launch_words(query.job) if query.started is None and not is_live(row) else ""
+        alone = query.started is None and query.chunk is None  # a sweep's chunks write into the same log
+        words = launch_words(query.job) if alone and not is_live(row) else ""
         said = observation(
             row,
             name=query.job.name,
@@ -288,6 +321,14 @@ class SlurmBackend(Configurable):
             note = "; ".join(filter(None, (said.note, watch.silence)))
             said = Observation(said.word, said.reason, said.state, note, said.source, said.time)
         return said
+
+    @staticmethod
+    def _marked(query: Query, watch: Watch) -> Row | None:
+        """The row of a run of which Slurm's id is not known, by our mark."""
+        if query.chunk is None:
+            return watch.marked(query.spec.token, query.run.number)
+        ids = watch.marks(query.spec.token, query.run.number)
+        return watch.row(f"{ids.pop()}_{query.chunk}") if len(ids) == 1 else None
 
     def _unlisted(self, query: Query, id: str, watch: Watch, submitted: float) -> Observation:
         """What it means that neither squeue nor sacct has a job."""
@@ -309,23 +350,31 @@ class SlurmBackend(Configurable):
         last_life = max(submitted, watch.last_listed(id), query.evidence.heartbeat or 0.0)
         if watch.asked - last_life < FILES_SECONDS:
             return Observation(Word.UNKNOWN, "squeue no longer lists it; its files may come late")
+        if query.chunk is not None and query.started is None and watch.knows_others_of(id):
+            # one that is removed before it began is in no list any more, also not in sacct's
+            words = "removed from the queue before it began (scancel)"
+            return Observation(Word.GONE, words, JobState.CANCELLED, source="squeue", time=watch.asked)
         words = "Slurm no longer knows it, and it left no record of its end"
         return Observation(Word.GONE, words, source="squeue", time=watch.asked)
 
     def cancel(self, query: Query, force: bool) -> None:
         """Let the supervisor carry it out; what has not started, or is forced, is Slurm's to end."""
         id, cluster = self._place(query)
+        if query.spec.tasks and query.handle is not None:
+            id = query.handle.id
         if not id:
             watch = self._watch(cluster)
             watch.refresh((), at_once=True)
-            row = watch.marked(query.spec.token, query.run.number)
-            if row is None:
+            ids = watch.marks(query.spec.token, query.run.number)
+            if not ids:
                 return  # should it be there all the same, its worker will find the request
-            id = row.id
+            id = ",".join(ids)
         runs = query.started is not None and query.evidence.ended is None and heartbeat_is_fresh(query.evidence)
         how = ["--batch", "--signal=TERM"] if runs and not force else []
+        if query.spec.tasks and not force:
+            how = ["--state=PENDING"]  # the supervisors of chunks that run find the request
         try:
-            run(["scancel", *how, *on_cluster(cluster), id])
+            run_program(["scancel", *how, *on_cluster(cluster), *id.split(",")])
             self._watch(cluster).expect_change()
         except Refused as refusal:
             watch = self._watch(cluster)
@@ -338,22 +387,26 @@ class SlurmBackend(Configurable):
             raise BackendError(self.name, f"cancel of {query.job.name} was not passed on: {why}") from None
 
     def info(self, query: Query) -> dict[str, Any]:
-        """Return what ``scontrol show job`` tells: its keys and values, as text; empty if Slurm does not know the job."""
+        """Return what ``scontrol show job`` tells: its keys and values, as text; empty if Slurm does not know the job.
+
+        Of a sweep what it tells of one of its chunks.
+        """
         id, cluster = self._place(query)
         if not id:
             return {}
         try:
-            text = run(["scontrol", "-o", "show", "job", id, *on_cluster(cluster)])
+            text = run_program(["scontrol", "-o", "show", "job", id.partition(",")[0], *on_cluster(cluster)])
         except (Silent, BackendError):
             return {}
-        return parse_scontrol(text)
+        return parse_scontrol(text.strip().partition("\n")[0])  # of an array a line each
 
 
 class _SlurmLaunch(Launch):
     """A run that is going to be submitted: sbatch has been started and waits for the script."""
 
-    def __init__(self, sbatch: Program, settings: Mapping[str, Any], watch: Watch, timeout: float) -> None:
-        self._sbatch, self._settings, self._watch, self._timeout = sbatch, settings, watch, timeout
+    def __init__(self, words: list[str], settings: Mapping[str, Any], watch: Watch, timeout: float) -> None:
+        self._words, self._sbatch = words, Program(words)
+        self._settings, self._watch, self._timeout = settings, watch, timeout
 
     def reserve(self) -> dict[str, Any]:
         return dict(self._settings)
@@ -366,28 +419,76 @@ class _SlurmLaunch(Launch):
             script = file.read()
         begin = time.time()
         self.taken = True
+        ids: list[str] = []
+        try:
+            ids.append(self._submit(directory, run, script, ids))
+            first = 0
+            for number, size in enumerate(self._settings.get("arrays", ())[1:], 1):
+                first += self._settings["arrays"][number - 1]
+                self._sbatch = Program([*self._words[:-1], *_array_option(self._settings, number), *self._behind(ids[-1])])
+                ids.append(self._submit(directory, run, script.replace(b"\nfirst=0\n", b"\nfirst=%d\n" % first), ids))
+                assert size
+        except BackendError:
+            self._take_back(ids)
+            raise
+        return _keep_handle(directory, Handle("slurm", run.number, begin, ",".join(ids), None, self._cluster))
+
+    def _behind(self, id: str) -> list[str]:
+        """Let an array begin when another has ended, should only so many of their jobs run at once."""
+        if not self._settings["limit"]:
+            return []
+        before = _value(self._words, "--dependency", "-d")
+        return [f"--dependency={','.join(filter(None, (before, f'afterany:{id}')))}"]
+
+    def _submit(self, directory: JobDirectory, run: RunDirectory, script: bytes, others: Sequence[str]) -> str:
+        """Give sbatch the script; return Slurm's id."""
         try:
             answer = self._sbatch.answer(script, self._timeout).strip()
         except Refused as refusal:
             self.taken = False
             raise BackendError("slurm", f"job {directory.name} was not taken: {refusal}") from None
         except Silent as silence:
-            return self._found_again(directory, run, silence)
+            return self._found_again(directory, run, silence, others)
         self._watch.expect_change()
         id, _, cluster = answer.rpartition("\n")[2].partition(";")
         if not id.isdecimal():
             raise Unconfirmed("slurm", directory.name, f"sbatch answered {answer[:80]!r}")
-        return _keep_handle(directory, Handle("slurm", run.number, begin, id, None, cluster))
+        self._cluster = cluster
+        return id
 
-    def _found_again(self, directory: JobDirectory, run: RunDirectory, silence: Silent) -> Handle:
+    def _found_again(self, directory: JobDirectory, run: RunDirectory, silence: Silent, others: Sequence[str]) -> str:
         """sbatch was not heard of: the queue tells whether the job is in it."""
         self._watch.refresh((), at_once=True)
-        row = self._watch.marked(directory.spec().token, run.number)
-        if row is None:
+        ids = self._watch.marks(directory.spec().token, run.number).difference(others)
+        if not ids:
             why = f"{silence}, and {self._watch.silence or 'squeue does not list it yet'}"
             raise Unconfirmed("slurm", directory.name, why)
-        cluster = str(self._settings["clusters"])
-        return _keep_handle(directory, Handle("slurm", run.number, time.time(), row.id, None, cluster))
+        self._cluster = str(self._settings["clusters"])
+        return ids.pop()
+
+    def _take_back(self, ids: Sequence[str]) -> None:
+        """Remove the arrays of a sweep of which another one was not taken."""
+        if ids:
+            with contextlib.suppress(Silent, BackendError):
+                run_program(["scancel", *on_cluster(str(self._settings["clusters"])), *ids])
+
+
+def _array_option(settings: Mapping[str, Any], number: int) -> list[str]:
+    """What sbatch is told of an array of a sweep's chunks; nothing of what is no sweep."""
+    if "arrays" not in settings:
+        return []
+    limit = f"%{settings['limit']}" if settings["limit"] else ""
+    return [f"--array=0-{settings['arrays'][number] - 1}{limit}"]
+
+
+def _id_of_chunk(ids: str, submitted: Submitted | None, chunk: int) -> str:
+    """Slurm's id of a chunk, from those of its sweep's arrays."""
+    arrays = submitted.settings.get("arrays", ()) if submitted is not None else ()
+    for id, size in zip(ids.split(","), arrays, strict=False):
+        if chunk < size:
+            return f"{id}_{chunk}"
+        chunk -= size
+    return ""
 
 
 def _last_sign(query: Query) -> float:

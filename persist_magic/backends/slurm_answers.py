@@ -7,13 +7,14 @@ sacct's output. Pure: text and numbers in, values out; runs nothing and reads no
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from ..status import JobState, Observation, Word
 from ..walltime import format_walltime, parse_walltime
 
 SQUEUE_FORMAT = "%i|%T|%V|%e|%l|%N|%r|%k"
-SACCT_FORMAT = "JobIDRaw,State,Submit,End,Timelimit,NodeList,ExitCode"
+SACCT_FORMAT = "JobID,State,Submit,End,Timelimit,NodeList,ExitCode"
 
 RECORD_SECONDS = 5.0
 """How long after Slurm's end of a job its own record may take to be seen."""
@@ -134,6 +135,11 @@ class Row:
     source: str
     detail: str
 
+    @property
+    def never_began(self) -> bool:
+        """Whether it was cancelled while it waited. Slurm has one row for an array of which that is so as a whole."""
+        return self.state == "CANCELLED" and self.nodes in ("", "None assigned")
+
 
 def _seconds_since_epoch(text: str) -> float | None:
     return float(text) if text.isdecimal() else None
@@ -142,6 +148,11 @@ def _seconds_since_epoch(text: str) -> float | None:
 def _first_word(state: str) -> str:
     """ "CANCELLED by 1000" and "CANCELLED+" are CANCELLED."""
     return state.partition(" ")[0].rstrip("+")
+
+
+def array_of(id: str) -> str:
+    """Return the id of the array that a job belongs to, or its own: "7" for "7_3" and for "7"."""
+    return id.partition("_")[0]
 
 
 def parse_squeue(text: str) -> dict[str, Row]:
@@ -175,12 +186,12 @@ def parse_sacct(text: str) -> dict[str, Row]:
     rows: dict[str, Row] = {}
     for line in text.split("\n"):
         fields = line.split("|")
-        if len(fields) != 7 or not fields[0].isdecimal():
+        if len(fields) != 7:
             continue
-        id, state, submitted, end, limit, nodes, exit_code = fields
+        ids, state, submitted, end, limit, nodes, exit_code = fields
         detail = f"{exit_code} {state.partition(' ')[2]}".strip()
         row = Row(
-            id=id,
+            id=ids,
             state=_first_word(state),
             submitted=_seconds_since_epoch(submitted),
             end=_seconds_since_epoch(end),
@@ -190,9 +201,21 @@ def parse_sacct(text: str) -> dict[str, Row]:
             source="sacct",
             detail=detail,
         )
-        if id not in rows or (row.submitted or 0.0) >= (rows[id].submitted or 0.0):
-            rows[id] = row
+        for id in _expanded(ids):
+            if id not in rows or (row.submitted or 0.0) >= (rows[id].submitted or 0.0):
+                rows[id] = replace(row, id=id)
     return rows
+
+
+def _expanded(ids: str) -> Iterator[str]:
+    """The ids that a row of sacct's stands for: "7", "7_3", or those of an array that never started, "7_[1,3-5%2]"."""
+    if re.fullmatch(r"\d+(_\d+)?", ids, re.ASCII):
+        yield ids
+    elif match := re.fullmatch(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]", ids, re.ASCII):
+        for part in match[2].split(","):
+            first, _, last = part.partition("-")
+            if first.isdecimal() and (last or first).isdecimal():
+                yield from (f"{match[1]}_{number}" for number in range(int(first), int(last or first) + 1))
 
 
 def reason_words(reason: str, id: str) -> str:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 
 from ..errors import BackendError
-from .slurm_answers import SACCT_FORMAT, SQUEUE_FORMAT, Row, is_live, parse_sacct, parse_squeue
+from .slurm_answers import SACCT_FORMAT, SQUEUE_FORMAT, Row, array_of, is_live, parse_sacct, parse_squeue
 
 ASK_SECONDS = 20.0
 """How long a question may take."""
@@ -26,6 +26,9 @@ SOON_SECONDS = 1.0
 """The least time after a change that this process itself asked for."""
 PATIENT_SECONDS = 60.0
 """The longest time between two questions while somebody wants to know."""
+
+LARGEST_ARRAY = 1001
+"""How many jobs an array may have if the cluster does not say: Slurm's default."""
 
 # What a Slurm job hands on to the programs that it starts, which would be taken for the new job's: sbatch(1), OUTPUT
 # ENVIRONMENT VARIABLES. What a site or a user sets for all jobs stays.
@@ -168,13 +171,25 @@ class Watch:
         self._last_listed: dict[str, float] = {}
         self._last = self._next = 0.0
         self._quiet_since = 0.0
-        self._name: str | None = None
+        self._configuration: str | None = None
         self._question: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def row(self, id: str) -> Row | None:
-        """Return what was last said of a job."""
-        return self._rows.get(id) or self._ended.get(id)
+        """Return what was last said of a job; if its array was cancelled before it began, what was said of that."""
+        return self._found(id, self._rows)
+
+    def _found(self, id: str, rows: Mapping[str, Row]) -> Row | None:
+        for known in (id, array_of(id)):
+            row = rows.get(known) or self._ended.get(known)
+            if row is not None and (known == id or row.never_began):
+                return row
+        return None
+
+    def knows_others_of(self, id: str) -> bool:
+        """Return whether others of the same array were listed when squeue or sacct last answered."""
+        array = array_of(id)
+        return array != id and any(array_of(known) == array for known in (*self._rows, *self._ended))
 
     def marked(self, token: str, run: int) -> Row | None:
         """Return the job that carries our mark in its comment."""
@@ -248,7 +263,7 @@ class Watch:
             self.silence = silence.why if isinstance(silence, BackendError) else str(silence)
             return 1
         rows, ended = parse_squeue(text), {}
-        forgotten = [id for id in ids if id not in rows and id not in self._ended and id.isdecimal()]
+        forgotten = [id for id in ids if self._found(id, rows) is None and re.fullmatch(r"\d+(_\d+)?", id)]
         if forgotten:
             ended = self._ask_sacct(forgotten)
         # both answers at once, and in this order, for those who read meanwhile: what squeue has forgotten is not gone
@@ -260,20 +275,42 @@ class Watch:
     def _ask_sacct(self, forgotten: Collection[str]) -> dict[str, Row]:
         """Return what accounting says of jobs that have ended; nothing if it does not answer."""
         # the first day of all: without it sacct forgets at midnight
-        words = ["sacct", "-X", "-n", "-P", "-S", "1970-01-02", "-o", SACCT_FORMAT, "-j", ",".join(sorted(forgotten))]
+        words = [
+            "sacct",
+            "-X",
+            "-n",
+            "-P",
+            "-S",
+            "1970-01-02",
+            "-o",
+            SACCT_FORMAT,
+            "-j",
+            ",".join(sorted(set(map(array_of, forgotten)))),
+        ]
         try:
             rows = parse_sacct(run([*words, *self._where]))
         except (Silent, BackendError):  # it may be missing, forbidden or hours behind: no evidence
             return {}
         return {id: row for id, row in rows.items() if not is_live(row)}
 
-    def name(self) -> str:
-        """Return the name of the cluster that answers here, or "" if it does not say; asked once."""
-        if self._name is None:
+    def marks(self, token: str, run: int) -> set[str]:
+        """Return the ids, of arrays the common part, of all jobs that carry our mark in their comment."""
+        return {array_of(row.id) for row in self._rows.values() if row.mark == (token, run)}
+
+    def _configured(self, name: str, what: str) -> str:
+        """A value of the cluster's configuration, which is asked for once; "" if it does not say."""
+        if self._configuration is None:
             try:
-                text = run(["scontrol", "show", "config", *self._where])
+                self._configuration = run(["scontrol", "show", "config", *self._where])
             except (Silent, BackendError):
                 return ""
-            match = re.search(r"^ClusterName\s*=\s*(\S+)", text, re.MULTILINE)
-            self._name = match[1] if match else ""
-        return self._name
+        match = re.search(rf"^{name}\s*=\s*({what})", self._configuration, re.MULTILINE)
+        return match[1] if match else ""
+
+    def name(self) -> str:
+        """Return the name of the cluster that answers here, or "" if it does not say."""
+        return self._configured("ClusterName", r"\S+")
+
+    def largest_array(self) -> int:
+        """Return how many jobs an array may have (slurm.conf(5), MaxArraySize); Slurm's default if that is not told."""
+        return int(self._configured("MaxArraySize", r"\d+") or LARGEST_ARRAY)

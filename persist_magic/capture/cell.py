@@ -287,6 +287,10 @@ def _home(function: Any) -> str:
 
 
 def _describe(name: str, value: Any, size: int, digest: str, asked_by: str) -> CapturedName:
+    if name == EACH:
+        return CapturedName(
+            name, f"values of {', '.join(name for names, _ in value for name in names)}", "", size, digest, ""
+        )
     return CapturedName(name, explain.type_name(value), explain.detail(value), size, digest, asked_by)
 
 

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..capture.explain import size
+from ..each import CALL, EACH
+from ..job import Job
 from ..monitor import Row
 from ..status import FRESH_SECONDS, JobState, duration, moment, progress_words, seen_words
 from ..store import Bar, CapturedName, LocalModule, Progress
 from ..submission import Submission
-from ..text import harmless, one_line
+from ..text import aligned, harmless
 
 LARGE = 100_000_000
 """Captured values from this many bytes on stand out."""
@@ -39,10 +41,7 @@ def table(of: Iterable[Row]) -> str:
         )
     if len(lines) == 1:
         return "no jobs"
-    lines = [tuple(map(one_line, line)) for line in lines]  # type: ignore[misc]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
-    return "\n".join(line.rstrip() for line in padded)
+    return aligned(lines)
 
 
 def remarks(row: Row, now: float, with_fresh: bool = True) -> str:
@@ -75,10 +74,21 @@ def submission_line(submission: Submission, now: float) -> str:
         if status.state.ended and status.state.value != "done":
             line += f"; %persist_rerun {job.name} runs it again"
         return harmless(line)
+    tasks = f"{tasks_words(job)}; " if job.spec().tasks else ""
     return harmless(
-        f"{job.name} → {job.spec().backend}, {submission.id}; "
+        f"{job.name} → {job.spec().backend}, {submission.id}; {tasks}"
         f"shipped {shipped(submission.capture.names, submission.capture.size)}"
     )
+
+
+def tasks_words(job: Job) -> str:
+    """Return how many tasks a sweep has, and how they are grouped: "10000 tasks in 48 chunks of 209"."""
+    submitted, count = job.directory.current_run().submitted(), job.spec().tasks
+    words = f"{count} task{'' if count == 1 else 's'}"
+    chunk = submitted.chunk if submitted is not None else 0
+    if not 0 < chunk < count:
+        return words
+    return f"{words} in {-(-count // chunk)} chunks{f' of {chunk}, one after the other' if chunk > 1 else ''}"
 
 
 def shipped(names: Sequence[CapturedName], total: int) -> str:
@@ -92,11 +102,16 @@ def shipped(names: Sequence[CapturedName], total: int) -> str:
     return f"{', '.join(parts)}; {size(total)}"
 
 
+def _name(each: CapturedName) -> str:
+    """What a captured value is called; those that are ours by what they are."""
+    return {CALL: "the call", EACH: "--each"}.get(each.name, each.name)
+
+
 def _shipped_name(each: CapturedName) -> str:
     if each.type in ("function", "class", "module") or not each.size:
-        return f"{each.name} ({each.type})"
+        return f"{_name(each)} ({each.type})"
     mark = "⚠ " if each.size >= LARGE else ""
-    return f"{mark}{each.name} ({each.kind}, {size(each.size)})"
+    return f"{mark}{_name(each)} ({each.kind}, {size(each.size)})"
 
 
 def names_lines(names: Sequence[CapturedName]) -> list[tuple[str, str, str, str]]:
@@ -104,16 +119,14 @@ def names_lines(names: Sequence[CapturedName]) -> list[tuple[str, str, str, str]
     lines = []
     for each in sorted(names, key=lambda each: (-each.size, each.name)):
         mark = " ⚠" if each.size >= LARGE else ""
-        lines.append((each.name, each.kind, f"{size(each.size)}{mark}" if each.size else "", each.asked_by))
+        lines.append((_name(each), each.kind, f"{size(each.size)}{mark}" if each.size else "", each.asked_by))
     return lines
 
 
 def names_table(names: Sequence[CapturedName]) -> str:
     """Return captured names as aligned text."""
     lines = [("name", "type", "size", "used by"), *names_lines(names)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    padded = ("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
-    return harmless("\n".join(line.rstrip() for line in padded))
+    return aligned(lines)
 
 
 def modules_line(modules: Sequence[LocalModule]) -> str:

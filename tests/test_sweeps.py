@@ -1,0 +1,682 @@
+"""Sweeps on this machine: what comes back, what goes wrong in some of the tasks, who may run, and that nothing is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from persist_magic import tasks
+from persist_magic.each import checked
+from persist_magic.errors import (
+    BackendError,
+    JobCancelled,
+    JobExists,
+    JobLives,
+    JobTimeout,
+    NoSuchTask,
+    NotPickled,
+    TaskCancelled,
+    TaskFailed,
+    TasksFailed,
+    Unpicklable,
+    UsageError,
+)
+from persist_magic.job import Job
+from persist_magic.monitor import Poller, rows
+from persist_magic.status import JobState
+from persist_magic.store import Started
+from persist_magic.submission import jobs, load, persist
+from persist_magic.sweep import Sweep, Task
+from persist_magic.tasks import Counts, ledger
+from persist_magic.views.table import table
+
+from .conftest import Session, alive, environment, wait_until
+from .shell import Shell
+
+WAIT_FOR = "import os, time\nwhile not os.path.exists({path!r}): time.sleep(0.01)\n"
+
+
+def sweep(session: Session, name: str, cell: str, options: Iterable[str] = (), **each: Iterable[Any]) -> Sweep:
+    """A sweep of a cell over named axes; of what else `submit` takes the words begin with an underscore."""
+    more = {word[1:]: each.pop(word) for word in [word for word in each if word.startswith("_")]}
+    axes = checked([((name,), values) for name, values in each.items()])
+    job = session.persist(name, cell, each=axes, options=tuple(options), **more)
+    assert isinstance(job, Sweep)
+    return job
+
+
+def state(job: Job | Task) -> JobState:
+    return job.status().state
+
+
+def started(job: Sweep) -> Started:
+    """Who runs the chunk of a sweep on this machine, once its child is known."""
+
+    def known() -> Started | None:
+        with ledger(job.directory, job.spec()) as found:
+            record = found.chunks[0].started
+        return record if record is not None and record.child is not None else None
+
+    return wait_until(known, f"the start of {job.name}")
+
+
+def running(job: Sweep, number: int) -> Task:
+    task = job[number]
+    wait_until(lambda: state(task) is JobState.RUNNING, f"task {number}")
+    return task
+
+
+# ---------------------------------------------------------------- what comes back
+
+
+def test_a_cell_runs_once_for_each_value(shell: Shell) -> None:
+    shell.run("import numpy as np\nX = np.arange(6.0).reshape(3, 2)\ndef scale(a): return a * X.sum()")
+    job = shell.run("%%persist fit --each alpha=np.array([1, 2.5, -3])\nprint('alpha', alpha)\nscale(alpha)")
+    assert re.search(r"^fit → local, pid \d+; 3 tasks; shipped .*--each \(values of alpha, \d+ B\)", shell.said())
+    assert shell.run("%persist_fetch fit") == [15.0, 37.5, -45.0]
+    assert isinstance(job, Sweep)
+    assert job[2].stdout() == "alpha -3.0\n"
+    assert job[-1].values == {"alpha": -3.0}
+    assert (job[1].label, job[1].fetch()) == ("alpha=2.5", 37.5)
+    assert [task.index for task in job[1:]] == [1, 2]
+    assert (len(job), bool(job), len(list(job))) == (3, True, 3)
+
+
+def test_several_values_make_the_product_and_pairs_are_unpacked(shell: Shell) -> None:
+    shell.run("xs, ys = [1, 2], 'pq'")
+    shell.run("%%persist fit --each x,y=zip(xs, ys) --each z=range(3) --limit 1 -- --slots 2\n(x, y, z)")
+    assert "fit → local" in shell.said()
+    assert shell.run("%persist_fetch fit") == [(x, y, z) for x, y in zip([1, 2], "pq", strict=True) for z in range(3)]
+
+
+def test_values_are_those_of_the_submission_and_hide_the_sessions(session: Session) -> None:
+    session.run("alpha = 'of the session'\nvalues = [[1], [2]]\ndef doubled(): return alpha * 2")
+    job = sweep(session, "fit", "alpha.append(0)\n(alpha, doubled())", alpha=session.namespace["values"])
+    session.run("values[0].append(5)")
+    assert job.fetch(60) == [([1, 0], [1, 0, 1, 0]), ([2, 0], [2, 0, 2, 0])]
+    assert "alpha" not in [each.name for each in job.spec().names]
+
+
+def test_a_value_that_is_captured_too_is_one_object_in_the_task(session: Session) -> None:
+    session.run("class Model: pass\nmodels = [Model(), Model()]")
+    job = sweep(session, "fit", "models.index(model)", model=session.namespace["models"])
+    assert job.fetch(60) == [0, 1]
+
+
+def test_a_function_is_called_for_each_value(session: Session) -> None:
+    session.run("offset = 100\ndef add(a, b, c=0): return a + b + c + offset")
+    add = session.namespace["add"]
+    job = persist(add, "list", args=(1,), kwargs={"c": 1000}, each=[10, 20])
+    assert job.fetch(60) == [1111, 1121]
+    assert isinstance(job, Sweep)
+    assert job[0].values == {"b": 10}
+    job = persist(add, "mapping", each={"a": [1, 2], "b": [10, 20]})
+    assert job.fetch(60) == [111, 121, 112, 122]
+    assert isinstance(job, Sweep)
+    assert job[3].label == "a=2, b=20"
+
+
+def test_any_later_session_finds_the_sweep(session: Session) -> None:
+    job = sweep(session, "fit", "print('task', n)\nn * 2", n=range(5))
+    job.wait(60)
+    code = "import persist_magic as p\njob = p.load('fit')\nprint(job.fetch(), job[3].stdout(), job[3].values, p.jobs()[0][1].fetch())"
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, env=environment(PERSIST_ROOT=session.root), capture_output=True, text=True, check=True)
+    assert said.stdout == "[0, 2, 4, 6, 8] task 3\n {'n': 3} 2\n"
+
+
+def test_partial_results_are_there_while_others_run(session: Session, marker: Path) -> None:
+    cell = f"if n == 1:\n    print('waits', flush=True)\n    {WAIT_FOR.format(path=str(marker)).replace(chr(10), chr(10) + ' ' * 4)}\nn * 10"
+    job = sweep(session, "fit", cell, n=range(4), options=["--slots", "2"])
+    wait_until(lambda: job.states() == ["done", "running", "done", "done"], "three of four tasks")
+    assert (state(job), job[2].fetch(), job[1].stdout()) == (JobState.RUNNING, 20, "waits\n")
+    assert job.counts == Counts(4, done=3, running=1)
+    assert re.search(r"tasks 75 %, 3/4(, \d+ s left)?, 1 running>$", repr(job))
+    lines = job.summary().splitlines()
+    assert re.fullmatch(r"0 +n=0 +done +0\.\d +0", lines[1])
+    assert re.fullmatch(r"1 +n=1 +running +\d+\.\d", lines[2])
+    with pytest.raises(JobTimeout, match=r"job fit\[1\] has not ended"):
+        job[1].fetch(timeout=0)
+    with pytest.raises(JobLives):
+        job.rerun()
+    marker.touch()
+    assert job.fetch(60) == [0, 10, 20, 30]
+
+
+def test_the_table_is_a_frame_of_what_each_was_given_and_gave(session: Session) -> None:
+    pandas = pytest.importorskip("pandas")
+    job = sweep(session, "fit", "assert n != 2\n[n, word]", n=range(3), word=["a", "b"])
+    job.wait(60)
+    frame = job.table()
+    assert isinstance(frame, pandas.DataFrame)
+    assert list(frame.columns) == ["n", "word", "state", "seconds", "result"]
+    assert list(frame["n"]) == [0, 0, 1, 1, 2, 2]
+    assert list(frame["state"]) == ["done"] * 4 + ["failed"] * 2
+    assert list(frame["result"][:4]) == [[0, "a"], [0, "b"], [1, "a"], [1, "b"]]
+    assert frame["result"][5] is None
+    assert (frame["seconds"] > 0).all()
+
+
+def test_results_of_a_columns_name_and_arrays_keep_their_shape(session: Session) -> None:
+    numpy = pytest.importorskip("numpy")
+    job = sweep(session, "fit", "import numpy\nnumpy.full((2, 3), n)", n=range(3))
+    assert [each.shape for each in job.fetch(60)] == [(2, 3)] * 3
+    assert numpy.array_equal(job.table()["result"][2], numpy.full((2, 3), 2))
+
+
+# ---------------------------------------------------------------- what goes wrong in some
+
+FAILURES = """
+import os, signal, sys
+if kind == "raises":
+    print("about to raise")
+    raise LookupError("nothing there")
+if kind == "exits":
+    os._exit(3)
+if kind == "sys.exit":
+    sys.exit("enough")
+if kind == "killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+if kind == "crashes":
+    import ctypes
+    ctypes.string_at(0)
+if kind == "not picklable":
+    result = (each for each in "abc")
+else:
+    result = kind.upper()
+result
+"""
+KINDS = ["fine", "raises", "exits", "killed", "crashes", "sys.exit", "not picklable", "also fine"]
+REASONS = {
+    "raises": r"LookupError: nothing there",
+    "exits": r"its process ended with exit code 3 before the cell came to its end",
+    "killed": r"killed by signal 9 \(SIGKILL\)",
+    "crashes": r"killed by signal 11 \(SIGSEGV\)",
+    "sys.exit": r"the cell left by sys.exit\('enough'\)",
+}
+
+
+def test_failures_of_every_kind_take_no_other_task_down(session: Session) -> None:
+    job = sweep(session, "fit", FAILURES, kind=KINDS)
+    status = job.wait(60)
+    assert status.state is JobState.FAILED
+    assert re.match(r"5 of 8 tasks failed; task 1 \(kind='raises'\): LookupError", status.reason)
+    with pytest.raises(TasksFailed) as caught:
+        job.fetch()
+    assert caught.value.tasks == (1, 2, 3, 4, 5)
+    for (task, label, reason), kind in zip(caught.value.failures, REASONS, strict=True):
+        assert label == f"kind={kind!r}"
+        assert re.match(REASONS[kind], reason), (task, reason)
+    assert "%persist_rerun fit --failed runs them again" in str(caught.value)
+    got = job.fetch(errors="return")
+    assert (got[0], got[7]) == ("FINE", "ALSO FINE")
+    assert [type(each) for each in got[1:7]] == [TaskFailed] * 5 + [NotPickled]
+    assert isinstance(got[1].__cause__, LookupError)
+    with pytest.raises(
+        TaskFailed, match=r"task 1 \(kind='raises'\) of job fit failed: LookupError: nothing there\n\nTraceback"
+    ):
+        job[1].fetch()
+    assert "LookupError" in job[1].stderr()
+    assert [each["output_type"] for each in job[1].outputs()] == ["stream", "error"]
+    assert "Segmentation fault" in job[4].stderr()
+    assert job[0].stderr() == ""
+
+
+def test_an_error_that_hits_all_is_told_once(session: Session) -> None:
+    session.run("class Refuses:\n    def __reduce__(self): return (int, ('no number',))\nvalue = Refuses()")
+    job = sweep(session, "fit", "value, n", n=range(3))
+    status = job.wait(60)
+    assert status.state is JobState.FAILED
+    assert re.match(r"3 of 3 tasks were not finished: ValueError: invalid literal", status.reason)
+    assert re.match(r"never begun: ValueError", job[2].status().reason)
+
+
+def test_what_cannot_be_shipped_is_refused_and_leaves_nothing(session: Session) -> None:
+    with pytest.raises(Unpicklable, match=r"job fit not submitted: --each n: value 1: .*generator.*make a list of it"):
+        sweep(session, "fit", "n", n=[1, (each for each in "a")])
+    assert jobs(session.root) == []
+
+
+MISUSES = [
+    ({"mpi": 2}, UsageError, "without MPI"),
+    ({"chunk": 3}, BackendError, "--chunk is for schedulers"),
+    ({"limit": -1}, UsageError, "from 1 on"),
+]
+
+
+@pytest.mark.parametrize(("options", "kind", "words"), MISUSES, ids=[words for _, _, words in MISUSES])
+def test_what_does_not_fit_a_sweep_is_refused(
+    session: Session, options: dict[str, Any], kind: type[Exception], words: str
+) -> None:
+    with pytest.raises(kind, match=words):
+        session.persist("fit", "n", each=[(("n",), [1, 2])], **options)
+    assert jobs(session.root) == []
+
+
+def test_tasks_leave_no_process_behind(session: Session, marker: Path) -> None:
+    cell = f"import subprocess\nchild = subprocess.Popen(['sleep', '1000'])\nopen({str(marker)!r} + str(n), 'w').write(str(child.pid))\nn"
+    job = sweep(session, "fit", cell, n=range(2))
+    assert job.fetch(60) == [0, 1]
+    pids = [int(Path(f"{marker}{n}").read_text()) for n in range(2)]
+    wait_until(lambda: not any(map(alive, pids)), "the end of what tasks left behind")
+
+
+def test_tasks_draw_different_random_numbers(session: Session) -> None:
+    pytest.importorskip("numpy")
+    session.run("import numpy as np, random")
+    drawn = sweep(session, "fit", "(np.random.rand(), random.random(), n)", n=range(4)).fetch(60)
+    assert len({a for a, _, _ in drawn}) == len({b for _, b, _ in drawn}) == 4
+
+
+def test_what_a_task_displays_is_its_own(session: Session) -> None:
+    cell = "print('first', n)\ndisplay({'n': n})\nimport sys\nprint('last', n, file=sys.stderr)"
+    job = sweep(session, "fit", cell, n=range(3), options=["--slots", "1"])
+    job.wait(60)
+    for n in range(3):
+        first, shown, last = job[n].outputs()
+        assert (first["text"], shown["data"], last["text"]) == (
+            f"first {n}\n",
+            {"text/plain": f"{{'n': {n}}}"},
+            f"last {n}\n",
+        )
+
+
+def test_a_task_tells_how_far_it_is_and_keeps_checkpoints(session: Session, marker: Path) -> None:
+    cell = f"""
+import persist_magic
+before = persist_magic.restored().get("step", 0)
+if not before:
+    persist_magic.checkpoint(step=n + 1)
+    persist_magic.progress(n, 10, "at it")
+    {WAIT_FOR.format(path=str(marker)).replace(chr(10), chr(10) + " " * 4)}
+    raise RuntimeError("not yet")
+before
+"""
+    job = sweep(session, "fit", cell, n=[5, 6], options=["--slots", "2"])
+    progress = wait_until(lambda: running(job, 1).progress(), "its progress")
+    assert (progress.bars[0].done, progress.bars[0].text) == (6, "at it")
+    assert running(job, 0).checkpoint() == {"step": 6}
+    marker.touch()
+    assert state(job) is JobState.FAILED or job.wait(60).state is JobState.FAILED
+    assert job.rerun(failed=True).fetch(60) == [6, 7]
+
+
+# ---------------------------------------------------------------- again
+
+
+def test_only_the_failed_are_run_again(session: Session, marker: Path) -> None:
+    cell = f"import os, time\nassert n % 3 or os.path.exists({str(marker)!r})\n(n, os.environ['PERSIST_RUN'])"
+    job = sweep(session, "fit", cell, n=range(7))
+    with pytest.raises(TasksFailed) as caught:
+        job.fetch(60)
+    assert caught.value.tasks == (0, 3, 6)
+    job.rerun(failed=True).wait(60)
+    assert job.status().reason.startswith("3 of 7 tasks failed; task 0 (n=0): AssertionError")
+    marker.touch()
+    assert job.rerun(failed=True).fetch(60) == [(n, "1" if n % 3 else "3") for n in range(7)]
+    assert state(job) is JobState.DONE
+    assert job.counts == Counts(7, done=7)
+    with pytest.raises(UsageError, match="all 7 tasks of job fit are done"):
+        job.rerun(failed=True)
+    assert job.rerun().fetch(60) == [(n, "4") for n in range(7)]
+
+
+def test_a_plain_job_has_no_tasks(session: Session) -> None:
+    job = session.persist("plain", "1")
+    job.wait(60)
+    with pytest.raises(UsageError, match="plain is one cell and no sweep"):
+        job.rerun(failed=True)
+
+
+def test_the_identical_sweep_is_attached_to_and_another_one_refused(session: Session) -> None:
+    job = sweep(session, "fit", "n", n=range(3))
+    again = session.submit("fit", "n", each=[(("n",), [0, 1, 2])])
+    assert again.attached
+    assert isinstance(again.job, Sweep)
+    for cell, each, words in (
+        ("n", [(("n",), [0, 1])], "the values of --each changed"),
+        ("n = 3", [], "it was a sweep"),
+    ):
+        with pytest.raises(JobExists, match=words):
+            session.submit("fit", cell, each=each)
+    job.wait(60)
+    session.persist("one", "3").wait(60)
+    with pytest.raises(JobExists, match="it was one cell"):
+        session.submit("one", "3", each=[(("n",), [0, 1])])
+
+
+# ---------------------------------------------------------------- stopping
+
+
+def test_a_cancel_in_the_middle_keeps_what_is_done(session: Session, marker: Path) -> None:
+    cell = f"try:\n    if n: import time; time.sleep(1000)\nfinally:\n    open({str(marker)!r} + str(n), 'w').close()\nn"
+    job = sweep(session, "fit", cell, n=range(5), options=["--slots", "2"])
+    wait_until(lambda: job.states() == ["done", "running", "running", "queued", "queued"], "two that run")
+    job.cancel()
+    status = job.wait(60)
+    assert status.state is JobState.CANCELLED
+    assert re.fullmatch(r"cancelled by \w+; 1 of 5 tasks done", status.reason)
+    assert job.states() == ["done"] + ["cancelled"] * 4
+    assert Path(f"{marker}1").exists()  # its finally ran
+    assert not Path(f"{marker}3").exists()
+    assert job[0].fetch() == 0
+    with pytest.raises(TaskCancelled, match=r"task 1 of job fit has no result: not finished: cancelled by"):
+        job[1].fetch()
+    with pytest.raises(TasksFailed):
+        job.fetch()
+    job.cleanup()
+    assert jobs(session.root) == []
+
+
+def test_a_cancel_before_any_task_is_done_is_one(session: Session) -> None:
+    job = sweep(session, "fit", "import time\ntime.sleep(1000)\nn", n=range(3), options=["--slots", "1"])
+    running(job, 0)
+    job.cancel(force=True)
+    with pytest.raises(JobCancelled, match="job fit has no result: cancelled by"):
+        job.fetch(60)
+
+
+def test_single_tasks_are_cancelled(session: Session) -> None:
+    cell = "import time\nwhile n in (0, 3): time.sleep(0.01)\nn"
+    job = sweep(session, "fit", cell, n=range(5), options=["--slots", "1"])
+    running(job, 0)
+    job.cancel_tasks("3")
+    job[0].cancel()
+    with pytest.raises(TasksFailed) as caught:
+        job.fetch(60)
+    assert caught.value.tasks == (0, 3)
+    assert job.states() == ["cancelled", "done", "done", "cancelled", "done"]
+    assert re.fullmatch(r"2 of 5 tasks were cancelled", job.status().reason)
+    assert re.fullmatch(r"cancelled by \w+", job[0].status().reason)
+    assert re.fullmatch(r"cancelled by \w+ before it began", job[3].status().reason)
+    assert (job[0].seconds or 0) > 0
+    assert job[3].seconds is None
+
+
+def test_a_task_that_does_not_listen_is_killed(session: Session, marker: Path) -> None:
+    cell = f"import time\nwhile True:\n    try:\n        open({str(marker)!r}, 'w').close(); time.sleep(1000)\n    except KeyboardInterrupt: pass"
+    job = sweep(session, "fit", cell, n=range(1))
+    wait_until(marker.exists, "the task")
+    job[0].cancel(force=True)
+    assert job.wait(60).state is JobState.CANCELLED
+    assert re.fullmatch(r"cancelled by \w+", job[0].status().reason)
+
+
+def test_tasks_that_are_not_there_are_refused(session: Session) -> None:
+    job = sweep(session, "fit", "n", n=range(3))
+    job.wait(60)
+    for wrong in (3, -4):
+        with pytest.raises(NoSuchTask, match=f"job fit has 3 tasks, numbered from 0; there is no task {wrong}"):
+            job[wrong]
+    with pytest.raises(NoSuchTask):
+        job.cancel_tasks("1,7")
+    with pytest.raises(UsageError, match="write them as 3,7,19-40"):
+        job.cancel_tasks("all")
+
+
+# ---------------------------------------------------------------- nothing is lost
+
+SLOWLY = "import os, time\nwhile n > 1 and not os.path.exists({path!r}): time.sleep(0.01)\nn"
+
+
+def test_tasks_outlive_their_supervisor(session: Session, marker: Path) -> None:
+    job = sweep(session, "fit", SLOWLY.format(path=str(marker)), n=range(6), options=["--slots", "2"])
+    running(job, 3)
+    os.kill(started(job).supervisor.pid, signal.SIGKILL)
+    wait_until(lambda: "its supervisor is gone, the cell goes on" in repr(job), "the news")
+    marker.touch()
+    assert job.fetch(60) == list(range(6))
+    assert job.status().note == "its supervisor ended before it could write the final record"
+
+
+def test_what_was_finished_stays_when_all_else_is_killed(session: Session, marker: Path) -> None:
+    job = sweep(session, "fit", SLOWLY.format(path=str(marker)), n=range(6), options=["--slots", "2"])
+    running(job, 3)
+    who = started(job)
+    assert who.child is not None
+    pids = [job.end(n).line.pid for n in (2, 3)]  # type: ignore[union-attr]
+    for pid in (who.supervisor.pid, who.child.pid):
+        os.kill(pid, signal.SIGKILL)
+    status = job.wait(60)
+    assert status.state is JobState.FAILED
+    assert re.match("4 of 6 tasks were not finished: all its processes vanished without a word", status.reason)
+    assert job.states() == ["done", "done", *["failed"] * 4]
+    assert (job[1].fetch(), job[2].status().reason.partition(":")[0], job[5].status().reason.partition(":")[0]) == (
+        1,
+        "not finished",
+        "never begun",
+    )
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    marker.touch()
+    assert job.rerun(failed=True).fetch(60) == list(range(6))
+
+
+def test_only_the_child_dies(session: Session, marker: Path) -> None:
+    job = sweep(session, "fit", SLOWLY.format(path=str(marker)), n=range(4), options=["--slots", "1"])
+    running(job, 2)
+    child = started(job).child
+    assert child is not None
+    os.kill(child.pid, signal.SIGKILL)
+    status = job.wait(60)
+    assert re.match(r"2 of 4 tasks were not finished: killed by signal 9 \(SIGKILL\)", status.reason)
+    assert job.states() == ["done", "done", "failed", "failed"]
+
+
+def test_a_chunk_that_was_cut_off_is_continued_by_hand(session: Session, marker: Path) -> None:
+    cell = f"open({str(marker)!r} + f'-{{n}}', 'a').write('x')\n" + SLOWLY.format(path=str(marker))
+    job = sweep(session, "fit", cell, n=range(4), options=["--slots", "1"])
+    task = running(job, 2)
+    who, line = started(job), job.end(task.index).line
+    assert who.child is not None
+    for pid in (who.supervisor.pid, who.child.pid, line.pid):  # type: ignore[union-attr]
+        os.kill(pid, signal.SIGKILL)
+    assert job.wait(60).state is JobState.FAILED
+    marker.touch()
+    subprocess.run(["sh", job.directory.script_path], check=True)
+    assert job.fetch() == [0, 1, 2, 3]
+    assert [Path(f"{marker}-{n}").read_text() for n in range(4)] == ["x", "x", "xx", "x"]
+    said = subprocess.run(["sh", job.directory.script_path], capture_output=True, text=True, check=False)
+    assert "chunk 0 of run 1 of fit has been run; %persist_rerun fit runs the sweep again" in said.stderr
+
+
+def test_two_do_not_run_the_same_chunk(session: Session, marker: Path) -> None:
+    job = sweep(session, "fit", SLOWLY.format(path=str(marker)), n=range(3))
+    running(job, 2)
+    said = subprocess.run(["sh", job.directory.script_path], capture_output=True, text=True, check=False)
+    assert "chunk 0 of run 1 of fit is running" in said.stderr
+    marker.touch()
+    assert job.fetch(60) == [0, 1, 2]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(disk)], check=True)
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_disk_that_fills_loses_only_what_it_did_not_take(session: Session, small_disk: Path) -> None:
+    session.root = str(small_disk / "root")
+    job = sweep(session, "fit", "bytes(size)", size=[10, 5_000_000, 20, 5_000_000, 30], options=["--slots", "1"])
+    with pytest.raises(TasksFailed) as caught:
+        job.fetch(60)
+    assert caught.value.tasks == (1, 3)
+    assert all("could not be written: No space left on device" in reason for _, _, reason in caught.value.failures)
+    got = job.fetch(errors="return")
+    assert [got[0], got[2], got[4]] == [bytes(10), bytes(20), bytes(30)]
+
+
+def test_a_disk_that_is_full_for_a_while_is_waited_for(session: Session, small_disk: Path) -> None:
+    session.root = str(small_disk / "root")
+    filler, marker = small_disk / "filler", small_disk.parent / "marker"
+    job = sweep(session, "fit", WAIT_FOR.format(path=str(marker)) + "None", n=range(3), options=["--slots", "1"])
+    running(job, 0)
+    with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(512))
+    marker.touch()
+    log = job.path / "run-1" / "chunk-0.0.stderr"
+    # the journal's line goes into the rest of its last page, then there is no room for the next one
+    wait_until(lambda: state(job).ended or "cannot write what became of task" in job.launch_log(), "the trouble", 30)
+    filler.unlink()
+    assert job.fetch(60) == [None] * 3, log
+
+
+# ---------------------------------------------------------------- who may run
+
+
+def test_as_many_tasks_run_at_once_as_there_are_slots(session: Session, marker: Path) -> None:
+    cell = f"""
+import os, time
+os.makedirs({str(marker)!r}, exist_ok=True)
+mine = os.path.join({str(marker)!r}, str(n))
+open(mine, "w").close()
+deadline = time.monotonic() + 0.3
+most = 0
+while time.monotonic() < deadline:
+    most = max(most, len(os.listdir({str(marker)!r})))
+    time.sleep(0.005)
+os.unlink(mine)
+most
+"""
+    assert max(sweep(session, "three", cell, n=range(9), options=["--slots", "3"]).fetch(60)) == 3
+    assert max(sweep(session, "one", cell, n=range(4), options=["--slots", "3"], _limit=1).fetch(60)) == 1
+
+
+def test_a_job_that_waits_gets_its_turn_among_the_tasks(session: Session, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    note = f"open({str(log)!r}, 'a').write"
+    cell = f"import time\n{note}(f'{{n}} ')\ntime.sleep(0.1)\nn"
+    first = sweep(session, "first", cell, n=range(20), options=["--slots", "1"])
+    running(first, 0)
+    plain = session.persist("plain", f"{note}('plain ')", options=["--slots", "1"])
+    second = sweep(session, "second", cell, n=range(100, 110), options=["--slots", "1"])
+    for job in (plain, second, first):
+        job.wait(60)
+    order = log.read_text().split()
+    assert order.index("plain") < order.index("10")
+    # from then on both sweeps take turns
+    both = order[order.index("100") : order.index("109") + 1]
+    assert {len(list(group)) for _, group in itertools.groupby(int(word) >= 100 for word in both if word != "plain")} <= {
+        1,
+        2,
+    }
+    assert not any(name[0].isdigit() for name in os.listdir(Path(session.root) / ".slots" / os.uname().nodename))
+
+
+def test_a_sweep_runs_after_another_job_and_another_after_it(session: Session, marker: Path) -> None:
+    session.persist("first", WAIT_FOR.format(path=str(marker)))
+    fit = session.persist("fit", "n", each=[(("n",), [1, 2])], after=["first"])
+    last = session.persist("last", "import persist_magic\nsum(persist_magic.load('fit').fetch(0))", after=["fit"])
+    wait_until(lambda: "waiting for fit" in last.status().reason, "why it waits")
+    assert "waiting for first" in fit.status().reason
+    marker.touch()
+    assert last.fetch(60) == 3
+
+
+# ---------------------------------------------------------------- faces
+
+
+def test_a_sweep_in_the_terminal(shell: Shell, session: Session, marker: Path) -> None:
+    shell.run(f"path = {str(marker)!r}\nimport os, time")
+    cell = "print('hello from', n)\nif n == 1: 1 / 0\nwhile n == 2 and not os.path.exists(path): time.sleep(0.01)\nn"
+    shell.run(f"%%persist fit --each n=range(4) --limit 2\n{cell}")
+    job = load("fit")
+    assert isinstance(job, Sweep)
+    wait_until(lambda: job.states() == ["done", "failed", "running", "done"], "all but one")
+    shell.said()
+    shell.run("%persist_status --plain")
+    assert re.search(r"fit +running +local +pid \d+ .*tasks 75 %, 3/4.*, 1 failed, 1 running", shell.said())
+    shell.run("%persist_log fit --task 2")
+    assert shell.said() == "hello from 2\n"
+    shell.run("%persist_tasks fit --state failed")
+    assert re.search(r"^1 +n=1 +failed +\d+\.\d +ZeroDivisionError: division by zero$", shell.said(), re.MULTILINE)
+    shell.run("%persist_cancel fit --task 2")
+    assert re.search(r"fit, task 2: cancelled", shell.said())
+    assert "2 of 4 tasks of job fit have no result" in shell.refused("%persist_fetch fit")
+    assert "task 1 (n=1) of job fit failed: ZeroDivisionError" in shell.refused("%persist_fetch fit --task 1")
+    assert shell.run("%persist_fetch fit --task 3") == 3
+    assert [type(each).__name__ for each in shell.run("%persist_fetch fit --errors return")] == [
+        "int",
+        "TaskFailed",
+        "TaskCancelled",
+        "int",
+    ]
+    marker.touch()
+    shell.said()
+    shell.run("%persist_rerun fit --failed")
+    assert re.search(r"fit: run 2 of 2 tasks → local", shell.said())
+    job.wait(60)
+    shell.said()
+    shell.run("%persist_show fit")
+    assert re.search(r"1 of 4 tasks failed; task 1 \(n=1\).*^2 +n=2 +done", shell.said(), re.MULTILINE | re.DOTALL)
+    assert "each of its 4 tasks has an output of its own: %persist_log fit --task 0" in shell.refused("%persist_log fit")
+    assert "only results are kept" in shell.refused("%persist_fetch fit x")
+    shell.run("%%persist dry --dry-run --each n=range(4) --each m='ab'.split()\nn, m")
+    assert "dry would run 4 tasks and ship --each" in shell.said()
+
+
+def test_options_of_sweeps_are_for_sweeps(shell: Shell) -> None:
+    shell.run("%%persist plain\n1")
+    assert "--chunk and --limit are for sweeps" in shell.refused("%%persist other --limit 3\n1")
+    assert "plain is one cell and no sweep: it has no tasks" in shell.refused("%persist_tasks plain")
+    assert "--task and --errors are for sweeps" in shell.refused("%persist_fetch plain --task 1")
+    assert "--each missing: NameError" not in shell.refused("%%persist other --each n=missing\nn")
+
+
+def test_rows_and_info_count_the_tasks(session: Session, marker: Path) -> None:
+    job = sweep(session, "fit", SLOWLY.format(path=str(marker)) + " / (n - 1)", n=range(4), options=["--slots", "1"])
+    poller = Poller(root=session.root)
+
+    def row() -> Any:
+        poller.poll()
+        return poller.rows["fit"]
+
+    wait_until(lambda: row().tasks == Counts(4, done=1, failed=1, running=1, queued=1), "its counts")
+    assert row().share == 0.5
+    before = row()
+    poller.poll()
+    assert poller.rows["fit"].tasks == before.tasks
+    marker.touch()
+    job.wait(60)
+    wait_until(lambda: row().state == "failed", "its end")
+    assert row().tasks == Counts(4, done=3, failed=1)
+    info = job.info()
+    assert (info["tasks"]["failed"], info["cpu_seconds"] > 0, info["elapsed"] > 0) == (1, True, True)
+    assert "1 of 4 tasks failed; task 1 (n=1): ZeroDivisionError" in table(rows([job]))
+
+
+def test_a_damaged_journal_is_told(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = sweep(session, "fit", "n", n=range(3))
+    job.wait(60)
+    path = Path(job.directory.current_run().journal_path(0))
+    data = path.read_bytes()
+    at = data.index(b" done 1 ")
+    path.write_bytes(data[: at - 3] + b"xxx" + data[at:])
+    monkeypatch.setattr(tasks, "_ledgers", OrderedDict())  # what this process has read before
+    again = load("fit")
+    assert isinstance(again, Sweep)
+    assert again.status().note == "1 line of its journal is damaged"
+    assert again.fetch(errors="return")[::2] == [0, 2]
+    assert again.states() == ["done", "failed", "done"]
+
+
+def test_a_sweep_can_be_sent_as_a_notebook(session: Session, tmp_path: Path) -> None:
+    job = sweep(session, "fit", "n * 2", n=range(3))
+    job.wait(60)
+    text = job.export(tmp_path / "fit.ipynb").read_text()
+    assert "n=2" in text
