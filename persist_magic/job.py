@@ -458,7 +458,7 @@ class Job:
         self.counts = known.counts(chunks)
         self._chunks = chunks
         failure = known.first_failure() if self.counts.failed > self.counts.lost else ""
-        return combined(chunks, self.counts, failure, known.torn)
+        return combined(chunks, self.counts, failure, known.first_loss(chunks), known.torn)
 
     def status(self) -> Status:
         """Return the job's state with its reason, source and age."""

@@ -582,7 +582,6 @@ class TaskBegan(Record):
 
     Attributes
     ----------
-    pid : int
     lane : int
         Which of the chunk's lanes it has: tasks of a lane run one after the other and share its files.
     start : tuple of int
@@ -590,7 +589,6 @@ class TaskBegan(Record):
     """
 
     time: float
-    pid: int
     lane: int
     start: tuple[int, ...]
 

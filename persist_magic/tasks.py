@@ -339,6 +339,15 @@ class Ledger:
         line = self.chunk_of(task).line(task)
         return f"task {task} ({self.labels(task)}): {line.reason if isinstance(line, TaskEnded) else ''}"
 
+    def first_loss(self, statuses: Sequence[Status]) -> str:
+        """Return why tasks of chunks that have ended were not finished; "" if all were."""
+        losses = (
+            status.reason
+            for chunk, status in zip(self.chunks, statuses, strict=True)
+            if status.state.ended and chunk.over < len(chunk.tasks)
+        )
+        return next(losses, "")
+
     def status(self, task: int, chunk: Chunk, status: Status) -> Status:
         """Return the state of a task; `status` is that of its chunk."""
         line = chunk.line(task)
@@ -410,7 +419,7 @@ def files_of(chunk: Chunk, line: TaskBegan | TaskEnded, task: int) -> TaskFiles:
     return TaskFiles(chunk.run, chunk.number, line.lane, task)
 
 
-def combined(statuses: Sequence[Status], counts: Counts, failure: str, torn: int = 0) -> Status:
+def combined(statuses: Sequence[Status], counts: Counts, failure: str = "", lost: str = "", torn: int = 0) -> Status:
     """Return what the states of a sweep's chunks amount to.
 
     A sweep runs as long as a chunk does, and is queued as long as one is; it is done if all its tasks are.
@@ -421,6 +430,8 @@ def combined(statuses: Sequence[Status], counts: Counts, failure: str, torn: int
         Of the chunks of its newest run, at least one.
     failure : str
         The first task that failed, in words.
+    lost : str
+        Why tasks were not finished.
     torn : int
         How many lines of the journals are damaged.
     """
@@ -436,7 +447,6 @@ def combined(statuses: Sequence[Status], counts: Counts, failure: str, torn: int
         return empty[0]
     done = f"{counts.done} of {counts.total} tasks done"
     cancelled = [status for status in statuses if status.state is JobState.CANCELLED]
-    unfinished = [status for status in statuses if status.state is JobState.FAILED and counts.lost]
     end = Status(JobState.DONE, "", newest.source, newest.seen, newest.run, notes)
     if counts.done == counts.total:
         return end
@@ -446,8 +456,7 @@ def combined(statuses: Sequence[Status], counts: Counts, failure: str, torn: int
         own = counts.failed - counts.lost
         words = [f"{own} of {counts.total} tasks failed", failure] if own else []
         if counts.lost:
-            why = unfinished[0].reason if unfinished else ""
-            words.append(f"{counts.lost} of {counts.total} tasks were not finished: {why}")
+            words.append(f"{counts.lost} of {counts.total} tasks were not finished: {lost}")
         return replace(end, state=JobState.FAILED, reason="; ".join(filter(None, words)))
     return replace(end, state=JobState.CANCELLED, reason=f"{counts.cancelled} of {counts.total} tasks were cancelled")
 

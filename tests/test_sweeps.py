@@ -34,6 +34,7 @@ from persist_magic.errors import (
 )
 from persist_magic.job import Job
 from persist_magic.monitor import Poller, rows
+from persist_magic.processes import descendants
 from persist_magic.status import JobState
 from persist_magic.store import Started
 from persist_magic.submission import jobs, load, persist
@@ -445,7 +446,7 @@ def test_what_was_finished_stays_when_all_else_is_killed(session: Session, marke
     running(job, 3)
     who = started(job)
     assert who.child is not None
-    pids = [job.end(n).line.pid for n in (2, 3)]  # type: ignore[union-attr]
+    pids = descendants(who.child.pid)
     for pid in (who.supervisor.pid, who.child.pid):
         os.kill(pid, signal.SIGKILL)
     status = job.wait(60)
@@ -477,10 +478,9 @@ def test_only_the_child_dies(session: Session, marker: Path) -> None:
 def test_a_chunk_that_was_cut_off_is_continued_by_hand(session: Session, marker: Path) -> None:
     cell = f"open({str(marker)!r} + f'-{{n}}', 'a').write('x')\n" + SLOWLY.format(path=str(marker))
     job = sweep(session, "fit", cell, n=range(4), options=["--slots", "1"])
-    task = running(job, 2)
-    who, line = started(job), job.end(task.index).line
-    assert who.child is not None
-    for pid in (who.supervisor.pid, who.child.pid, line.pid):  # type: ignore[union-attr]
+    wait_until(Path(f"{marker}-2").exists, "the third task")
+    who = started(job)
+    for pid in (who.supervisor.pid, *descendants(who.supervisor.pid)):
         os.kill(pid, signal.SIGKILL)
     assert job.wait(60).state is JobState.FAILED
     marker.touch()
@@ -489,6 +489,40 @@ def test_a_chunk_that_was_cut_off_is_continued_by_hand(session: Session, marker:
     assert [Path(f"{marker}-{n}").read_text() for n in range(4)] == ["x", "x", "xx", "x"]
     said = subprocess.run(["sh", job.directory.script_path], capture_output=True, text=True, check=False)
     assert "chunk 0 of run 1 of fit has been run; %persist_rerun fit runs the sweep again" in said.stderr
+
+
+NO_PROCESS = """
+class NoProcess:
+    "What is restored of it lets only so many forks succeed, until a task has ended."
+    def __reduce__(self):
+        return exec, (f'''
+import os
+real, count = os.fork, [0]
+def fork():
+    count[0] += 1
+    if count[0] in {sorted(FAIL)}:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return real()
+os.fork = fork
+''', {})
+patch = NoProcess()
+"""
+
+
+def test_a_process_that_could_not_be_made_is_tried_again(session: Session) -> None:
+    session.run(f"FAIL = {{2, 5, 6}}\n{NO_PROCESS}")
+    job = sweep(session, "fit", "patch\nn", n=range(5), options=["--slots", "2"])
+    assert job.fetch(60) == [0, 1, 2, 3, 4]
+    journal = Path(job.directory.current_run().journal_path(0)).read_text()
+    assert journal.count("no process could be made for it: Resource temporarily unavailable") == 3
+
+
+def test_if_no_process_can_be_made_at_all_that_is_told(session: Session) -> None:
+    session.run(f"FAIL = {{2, 3}}\n{NO_PROCESS}")
+    job = sweep(session, "fit", "patch\nn", n=range(3), options=["--slots", "1"])
+    status = job.wait(60)
+    assert status.reason == "2 of 3 tasks were not finished: BlockingIOError: [Errno 11] Resource temporarily unavailable"
+    assert job.states() == ["done", "failed", "failed"]
 
 
 def test_two_do_not_run_the_same_chunk(session: Session, marker: Path) -> None:

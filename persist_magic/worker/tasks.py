@@ -121,17 +121,22 @@ class _Dispatcher:
         gc.freeze()  # what the tasks share is not copied by their looking for garbage
         self._listen()
         try:
-            while self.running or self.left_behind or (self.waiting and not self.stopping):
-                self._look_for_cancels()
-                self._start_tasks()
-                self._wait()
-                self._collect()
-                self._end_left_behind()
-                self._sync()
+            self._run()
+        except Exception as error:  # noqa: BLE001  whatever it is, it is told, and no task is claimed to be over
+            return self._broken(error)
         finally:
             self.lanes.close()
         self._sync(at_once=True)
         return 0 if not self.waiting else 1
+
+    def _run(self) -> None:
+        while self.running or self.left_behind or (self.waiting and not self.stopping):
+            self._look_for_cancels()
+            self._start_tasks()
+            self._wait()
+            self._collect()
+            self._end_left_behind()
+            self._sync()
 
     def _files(self, lane: int, number: int) -> TaskFiles:
         return TaskFiles(self.run_directory, self.chunk, lane, number)
@@ -200,26 +205,45 @@ class _Dispatcher:
             if lane is None:
                 return
             self.waiting.popleft()
-            self._start(number, lane)
+            if not self._start(number, lane):
+                return
 
     @staticmethod
     def _not_begun(request: CancelRequest) -> TaskEnded:
         return TaskEnded(time.time(), 0.0, 0, (), (), f"cancelled by {request.user} before it began")
 
-    def _start(self, number: int, lane: int) -> None:
+    def _start(self, number: int, lane: int) -> bool:
+        """Start a task; return whether there was a process for it."""
         files = self._files(lane, number)
         task = _Task(number, files, lane, files.sizes())
+        self._append("began", number, TaskBegan(task.began, lane, task.start).to_line())
         task.pipe, write_end = pipe()
         signal.pthread_sigmask(signal.SIG_BLOCK, self.blocked)
-        task.pid = os.fork()
-        if task.pid == 0:
-            self._be_task(task, write_end)
-        with contextlib.suppress(OSError):  # the child does the same; whoever comes first
-            os.setpgid(task.pid, task.pid)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, self.blocked)
-        os.close(write_end)
+        try:
+            task.pid = os.fork()
+            if task.pid == 0:
+                self._be_task(task, write_end)
+            with contextlib.suppress(OSError):  # the child does the same; whoever comes first
+                os.setpgid(task.pid, task.pid)
+        except OSError as error:  # as many processes as there may be, or no memory
+            return self._not_started(task, error)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, self.blocked)
+            os.close(write_end)
         self.running[task.pid] = task
-        self._append("began", number, TaskBegan(task.began, task.pid, lane, task.start).to_line())
+        return True
+
+    def _not_started(self, task: _Task, error: OSError) -> bool:
+        """Put a task back for which there was no process, until one of the others has ended."""
+        os.close(task.pipe)
+        reason = f"no process could be made for it: {error.strerror}"
+        record = TaskEnded(time.time(), 0.0, task.lane, task.start, task.start, reason)
+        self._append("interrupted", task.number, record.to_line())
+        self.lanes.give_back(task.lane, more=True)
+        if not self.running:
+            raise error
+        self.waiting.appendleft(task.number)
+        return False
 
     # ---- ends
 

@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks [jobs|capture|outputs|views|slurm]``: speed and memory as ratios to peers, measured side by side.
+"""``python -m tests.benchmarks [jobs|capture|outputs|views|sweeps|slurm]``: speed and memory as ratios to peers, measured side by side.
 
 Each pair is measured in turns (A B A B …), so that a machine that grows slower slows both. Printed are the medians, the
 median of the pairs' ratios, their spread, and the goal. Owns which parts run.
@@ -10,9 +10,16 @@ import argparse
 import os
 import sys
 
-from . import capture, jobs, outputs, slurm, views
+from . import capture, jobs, outputs, slurm, sweeps, views
 
-PARTS = {"jobs": jobs.lines, "capture": capture.lines, "outputs": outputs.lines, "views": views.lines, "slurm": slurm.lines}
+PARTS = {
+    "jobs": jobs.lines,
+    "capture": capture.lines,
+    "outputs": outputs.lines,
+    "views": views.lines,
+    "sweeps": sweeps.lines,
+    "slurm": slurm.lines,
+}
 
 
 def main() -> None:

@@ -132,7 +132,7 @@ def test_another_session_finds_the_job(slurm: SlurmSession) -> None:
         (["--wrap=rm -rf /"], "--wrap cannot be used here: the script is job.sh"),
         (["--wra", "x"], "--wra cannot be used here: write options of sbatch in full"),
         (["-W"], "-W cannot be used here: %persist_wait waits"),
-        (["--array=1-3"], "--array cannot be used here: a cell is one job"),
+        (["--array=1-3"], "--array cannot be used here: --each, before the --, makes a sweep"),
         (["-t", "5\n#SBATCH -p x"], "has a line break in it"),
     ],
 )
@@ -145,7 +145,7 @@ def test_what_sbatch_would_misunderstand_or_refuses_leaves_nothing(slurm: SlurmS
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        ("#SBATCH --array=0-9", "--array cannot be used here: a cell is one job"),
+        ("#SBATCH --array=0-9", "--array cannot be used here: --each, before the --, makes a sweep"),
         ("#SBATCH --comment=mine", "write it after --"),
         ("#SBATCH -t '5", "No closing quotation in the options"),
     ],
