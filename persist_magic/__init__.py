@@ -15,10 +15,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .errors import JobCancelled, JobFailed, JobTimeout, PersistError
+    from .errors import JobCancelled, JobFailed, JobTimeout, PersistError, TasksFailed
     from .job import Job
     from .status import JobState, Status
     from .submission import jobs, load, persist
+    from .sweep import Sweep, Task
     from .worker.running import WallTimeSoon, checkpoint, progress, restored, time_left, track, until_wall_time
 
 __version__ = "0.1.0"
@@ -31,6 +32,9 @@ __all__ = [
     "JobTimeout",
     "PersistError",
     "Status",
+    "Sweep",
+    "Task",
+    "TasksFailed",
     "WallTimeSoon",
     "checkpoint",
     "jobs",
@@ -53,6 +57,9 @@ _HOME = {
     "JobTimeout": "errors",
     "PersistError": "errors",
     "Status": "status",
+    "Sweep": "sweep",
+    "Task": "sweep",
+    "TasksFailed": "errors",
     "WallTimeSoon": "worker.running",
     "checkpoint": "worker.running",
     "jobs": "submission",

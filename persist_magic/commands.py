@@ -308,7 +308,8 @@ def _rerun(words: argparse.Namespace) -> int:
     _touched(job)
     run = job.status().run
     submitted = job.directory.run(run).submitted()
-    tasks = f" of {len(read(submitted.tasks))} tasks" if submitted is not None and submitted.tasks else ""
+    again = len(read(submitted.tasks)) if submitted is not None and submitted.tasks else 0
+    tasks = f", {again} task{'' if again == 1 else 's'}" if again else ""
     print(harmless(f"{job.name}: run {run}{tasks} → {job.spec().backend}"))
     return 0
 

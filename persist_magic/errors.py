@@ -198,10 +198,10 @@ class TasksFailed(PersistError):
         lines = [f"  task {task} ({label}): {reason}" for task, label, reason in some]
         if rest := len(self.failures) - len(some):
             lines.append(f"  … and {rest} more")
-        return (
-            f"{len(self.failures)} of {self.total} tasks of job {self.name} have no result; %persist_rerun {self.name} "
-            f'--failed runs them again, fetch(errors="return") gives the others\n' + "\n".join(lines)
-        )
+        again = f"%persist_rerun {self.name} --failed runs them again"
+        others = f'%persist_fetch {self.name} --errors return, or fetch(errors="return"), gives the others'
+        head = f"{len(self.failures)} of {self.total} tasks of job {self.name} have no result; {again}; {others}"
+        return "\n".join((head, *lines))
 
 
 class NotSubmitted(PersistError):

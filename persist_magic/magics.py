@@ -353,7 +353,7 @@ class PersistMagics(Magics):
         task = sweep[words.task]
         task.wait(words.timeout)
         if not words.quiet:
-            task.show()
+            replay.show(task.outputs_before_error())
         return task.fetch(words.timeout)
 
     def _replay(self, job: Job) -> None:

@@ -438,13 +438,20 @@ class Task:
 
     def outputs(self) -> list[Output]:
         """Return what it has put out so far, as `Job.outputs` does; its result is not among it."""
+        return self._recorded()[0]
+
+    def outputs_before_error(self) -> list[Output]:
+        """Return the same without the error that ended it."""
+        found, error = self._recorded()
+        return [*found[: error.start], *found[error.stop :]]
+
+    def _recorded(self) -> tuple[list[Output], range]:
         end = self.sweep.end(self.index)
         window = end.window()
         if window is None or end.files is None:
-            return []
+            return [], range(0)
         end.files.job.check_trusted(end.files.path)
-        found, _ = outputs.read(end.files, window=window)
-        return found
+        return outputs.read(end.files, window=window)
 
     def show(self) -> None:
         """Show what it has put out so far, as `Job.show` does."""

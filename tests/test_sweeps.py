@@ -642,7 +642,10 @@ def test_a_sweep_in_the_terminal(shell: Shell, session: Session, marker: Path) -
     shell.run("%persist_cancel fit --task 2")
     assert re.search(r"fit, task 2: cancelled", shell.said())
     assert "2 of 4 tasks of job fit have no result" in shell.refused("%persist_fetch fit")
-    assert "task 1 (n=1) of job fit failed: ZeroDivisionError" in shell.refused("%persist_fetch fit --task 1")
+    said = shell.refused("%persist_fetch fit --task 1")
+    assert said.startswith("hello from 1\n")
+    assert "task 1 (n=1) of job fit failed: ZeroDivisionError" in said
+    assert said.count("ZeroDivisionError: division by zero") == 2  # the headline, and the end of the traceback
     assert shell.run("%persist_fetch fit --task 3") == 3
     assert [type(each).__name__ for each in shell.run("%persist_fetch fit --errors return")] == [
         "int",
@@ -653,7 +656,7 @@ def test_a_sweep_in_the_terminal(shell: Shell, session: Session, marker: Path) -
     marker.touch()
     shell.said()
     shell.run("%persist_rerun fit --failed")
-    assert re.search(r"fit: run 2 of 2 tasks → local", shell.said())
+    assert re.search(r"fit: run 2, 2 tasks → local", shell.said())
     job.wait(60)
     shell.said()
     shell.run("%persist_show fit")

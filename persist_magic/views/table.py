@@ -86,9 +86,7 @@ def tasks_words(job: Job) -> str:
     submitted, count = job.directory.current_run().submitted(), job.spec().tasks
     words = f"{count} task{'' if count == 1 else 's'}"
     chunk = submitted.chunk if submitted is not None else 0
-    if not 0 < chunk < count:
-        return words
-    return f"{words} in {-(-count // chunk)} chunks{f' of {chunk}, one after the other' if chunk > 1 else ''}"
+    return f"{words} in {-(-count // chunk)} chunks of {chunk}, one after the other" if 1 < chunk < count else words
 
 
 def shipped(names: Sequence[CapturedName], total: int) -> str:
