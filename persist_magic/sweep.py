@@ -151,8 +151,8 @@ class Sweep(Job):
 
     def _end(self, known: Ledger, task: int, statuses: dict[Chunk, Status]) -> End:
         chunk = known.chunk_of(task)
-        status = known.status(task, chunk, statuses.get(chunk, _over(chunk.run.number)))
         line = chunk.line(task)
+        status = known.status(task, chunk, statuses.get(chunk, _over(chunk.run.number)), line)
         files = files_of(chunk, line, task) if line is not None else None
         return End(self, task, known.labels(task), status, line, files)
 

@@ -348,9 +348,8 @@ class Ledger:
         )
         return next(losses, "")
 
-    def status(self, task: int, chunk: Chunk, status: Status) -> Status:
-        """Return the state of a task; `status` is that of its chunk."""
-        line = chunk.line(task)
+    def status(self, task: int, chunk: Chunk, status: Status, line: TaskBegan | TaskEnded | None) -> Status:
+        """Return the state of a task; `status` is that of its chunk, `line` the chunk's last record of it."""
         word = chunk.word(task)
         if isinstance(line, TaskEnded) and word in _FINAL:
             return Status(_FINAL[word], line.reason, "journal", line.time, chunk.run.number, line.note)
