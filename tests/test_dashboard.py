@@ -319,6 +319,9 @@ def test_the_results_of_a_sweep_come_into_the_session(kernel: Kernel, session: S
     assert kernel.run("fit") == "'mine'"
     assert page.act("fetch", "fit", sure=True)["ok"]
     assert kernel.run("fit") == "[1, 4, 9]"
+    card = shown(kernel.messages("from persist_magic import load\nload('fit')"))
+    assert Page(kernel, widget_of([{"msg_type": "execute_result", "content": {"data": card}}]), name="card").answer("rows")
+    assert 'aria-label="3 of 3 tasks done"' in card["text/html"]
     for verb in ("tasks", "rerun failed"):
         assert page.act(verb, "one")["words"] == "job one is one cell and no sweep: it has no tasks"
 
