@@ -888,7 +888,7 @@ class TaskGrid {
     const more = letters.length !== this.letters.length;
     this.letters = letters;
     if (more) this.lay();
-    this.show(this.chosen);
+    if (this.chosen < letters.length) this.show(this.chosen);
   }
 
   /** Mark a task as the chosen one. */
@@ -1068,7 +1068,7 @@ class Tasks {
 
   async askForAll() {
     const row = this.jobs.rows.get(this.name);
-    const known = JSON.stringify([row?.tasks, row?.state, row?.run, row?.submitted]);
+    const known = JSON.stringify([row?.tasks, row?.state, this.run()]);
     if (!row || known === this.known || this.asking || performance.now() - (this.askedAt ?? -Infinity) < 1000) return;
     [this.asking, this.askedAt] = [true, performance.now()];
     const answer = await this.jobs.act("tasks", this.name);
@@ -1081,7 +1081,7 @@ class Tasks {
     this.reading.hidden = true;
     this.number.max = String(this.grid.letters.length - 1);
     this.draw();
-    if (this.chosen === null) this.choose(Math.max(0, this.grid.letters.indexOf("f")));
+    if (this.chosen === null || this.chosen >= this.grid.letters.length) this.choose(Math.max(0, this.grid.letters.indexOf("f")));
     else this.askForOne();
   }
 
@@ -1108,8 +1108,10 @@ class Tasks {
     else this.askForOne();
   }
 
+  /** Which run it is, and of which job of that name. */
   run() {
-    return this.jobs.rows.get(this.name)?.run;
+    const row = this.jobs.rows.get(this.name);
+    return JSON.stringify([row?.run, row?.submitted]);
   }
 
   tell(answer) {

@@ -602,8 +602,10 @@ def test_ten_thousand_tasks_are_a_grid_that_the_keyboard_walks_through(module: C
     line = int(field.input_value())
     assert line > 20
     m.page.keyboard.press("ArrowUp")
-    m.page.keyboard.press("ArrowUp")  # there is no line above
     expect(field).to_have_value("0")
+    m.page.keyboard.press("ArrowRight")
+    m.page.keyboard.press("ArrowUp")  # there is no line above
+    expect(field).to_have_value("1")
     expect(grid).to_be_focused()
     for number in (5000, 7001, 5000):
         m.page.get_by_role("button", name="next failed task of fit").click()
@@ -647,7 +649,7 @@ def test_cells_have_the_colour_of_their_state_and_the_pointer_names_them(module:
     grid.click(position={"x": 2 + 18 * 7, "y": 8})  # no task is there
     expect(m.page.get_by_role("spinbutton", name="task")).to_have_value("3")
     m.rows(sweep("fit", "dfcdr"))
-    m.pass_time(1.1)
+    m.pass_time(2.1)
     m.answer("tasks", "dfcdr")
     m.pass_time(0.1)
     assert pixel(m, 2 + 18 * 3 + 5, 2 + 3) == done
@@ -689,6 +691,8 @@ def test_a_task_that_runs_is_followed_and_cancelled(module: Callable[..., Module
     m.answer("task", task(0, "running", stdout=["epoch 1\n", 0], seconds=1.0))
     log = m.page.get_by_role("log", name="stdout of the task")
     expect(log).to_have_text(re.compile("^epoch 1\\s*$"))
+    for note in ("one", "two", "three"):
+        m.rows(sweep("fit", "rq", note=note))
     assert asked_of(m) == [0]
     m.pass_time(2.1)
     assert asked_of(m) == [0, 0]
@@ -754,6 +758,21 @@ def test_a_panel_whose_name_becomes_another_kind_of_jobs_is_closed(module: Calla
     opened(m, "dr")
     m.rows(row("fit"))
     expect(m.page.get_by_role("tabpanel")).to_have_count(0)
+
+
+def test_a_sweep_that_takes_the_name_of_a_larger_one_is_shown_anew(module: Callable[..., Module]) -> None:
+    m = module()
+    panel = opened(m, "d8f")
+    m.answer("task", task(8, "failed", reason="ValueError: of the older"))
+    m.rows(sweep("fit", "dd", "done", submitted=m.now()))
+    m.pass_time(2.1)
+    m.answer("tasks", "dd")
+    m.answer("task", task(0, "done", result="of the newer"))
+    expect(m.page.get_by_role("slider", name="task of fit")).to_have_attribute("aria-valuetext", "task 0, done")
+    m.pass_time(2.1)
+    m.answer("task", task(0, "done", result="of the newer"))
+    expect(panel).to_contain_text("of the newer")
+    expect(panel).not_to_contain_text("of the older")
 
 
 def test_the_card_of_a_sweep_has_the_bar_and_opens_its_tasks(module: Callable[..., Module]) -> None:
