@@ -296,22 +296,24 @@ def test_a_sweep_and_its_tasks_are_looked_at_and_handled(kernel: Kernel, session
     assert page.act("cancel task", "fit", task=2)["words"] == "task 2 of fit: cancel asked for"
     page.wait_for(lambda: page.rows["fit"]["tasks"][2] == 1, "its end; the others go on")
     assert page.act("cancel task", "fit", task=4)["words"] == "task 4 of fit: cancel asked for"
+    page.wait_for(lambda: page.act("task", "fit", task=3)["data"]["state"] == "running", "the fourth task")
+    assert page.act("kill task", "fit", task=3)["words"] == "task 3 of fit: kill asked for"
     assert page.act("cancel task", "fit", task=2)["words"] == "task 2 of fit had ended"
     assert "none is None" in page.act("task", "fit")["words"]
     assert "none is 5" in page.act("task", "fit", task=5)["words"]
-    marker.touch()
     page.wait_for(lambda: page.rows["fit"]["state"] == "failed", "the end")
-    assert page.act("tasks", "fit")["data"] == "dfcdc"
+    assert page.act("tasks", "fit")["data"] == "dfc3"
     answer = page.act("fetch", "fit")
     assert not answer["ok"]
-    assert answer["words"].startswith("3 of 5 tasks of job fit have no result")
+    assert answer["words"].startswith("4 of 5 tasks of job fit have no result")
     assert kernel.run("'fit' in globals()") == "False"
     details = page.act("details", "fit")["data"]
-    assert dict(details["facts"])["tasks"] == "2 of 5 tasks done, 1 failed, 2 cancelled"
+    assert dict(details["facts"])["tasks"] == "1 of 5 tasks done, 1 failed, 3 cancelled"
+    marker.touch()
     assert page.act("rerun failed", "fit")["words"] == "fit: run 2, of the tasks that were not done"
     page.wait_for(lambda: page.rows["fit"].get("run") == 2 and page.rows["fit"]["state"] == "failed", "the second run")
     assert page.rows["fit"]["tasks"] == [4, 1, 0, 0, 5]
-    assert page.act("details", "fit")["data"]["runs"][1][1].endswith("tasks 1-2,4")
+    assert page.act("details", "fit")["data"]["runs"][1][1].endswith("tasks 1-4")
 
 
 def test_the_results_of_a_sweep_come_into_the_session(kernel: Kernel, session: Session) -> None:

@@ -1055,7 +1055,7 @@ class Tasks {
 
   // ---- what is asked for
 
-  /** Ask for what may have changed: at most once a second, and nothing twice at a time. */
+  /** Ask for what may have changed: at most once a second, if there are very many less often, and nothing twice at a time. */
   update() {
     if (this.stopped) return;
     this.drawStopper();
@@ -1069,7 +1069,8 @@ class Tasks {
   async askForAll() {
     const row = this.jobs.rows.get(this.name);
     const known = JSON.stringify([row?.tasks, row?.state, this.run()]);
-    if (!row || known === this.known || this.asking || performance.now() - (this.askedAt ?? -Infinity) < 1000) return;
+    const pause = Math.max(1000, this.grid.letters.length / 100); // the kernel reads some 2000 in a millisecond
+    if (!row || known === this.known || this.asking || performance.now() - (this.askedAt ?? -Infinity) < pause) return;
     [this.asking, this.askedAt] = [true, performance.now()];
     const answer = await this.jobs.act("tasks", this.name);
     this.asking = false;
@@ -1178,7 +1179,8 @@ class Tasks {
 
   drawLog(text, before, [words, bytesBefore]) {
     before.hidden = Boolean(words) && !bytesBefore;
-    setText(before, words ? `the end; ${bytes(bytesBefore)} stand before it` : "nothing has been printed");
+    const more = `%persist_log ${this.name} --task ${this.data.task}`;
+    setText(before, words ? `the end; ${bytes(bytesBefore)} stand before it, which ${more} shows` : "nothing has been printed");
     text.hidden = !words;
     if (text.textContent === words) return;
     const atEnd = text.scrollTop + text.clientHeight > text.scrollHeight - 8;

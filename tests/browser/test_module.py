@@ -700,7 +700,7 @@ def test_a_task_that_runs_is_followed_and_cancelled(module: Callable[..., Module
     assert asked_of(m) == [0, 0]  # the answer is not there
     text = "".join(f"epoch {at}\n" for at in range(1, 100))
     m.answer("task", task(0, "running", stdout=[text, 5000], seconds=2.0))
-    expect(panel).to_contain_text("the end; 5.0 kB stand before it")
+    expect(panel).to_contain_text("the end; 5.0 kB stand before it, which %persist_log fit --task 0 shows")
     assert log.evaluate("each => each.scrollTop + each.clientHeight >= each.scrollHeight - 2")
     cancel = m.page.get_by_role("button", name="cancel task 0 of fit")
     cancel.focus()
