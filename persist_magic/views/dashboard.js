@@ -1,7 +1,7 @@
 // The live dashboard and the card of a job, on the page. One ES module, no imports, nothing fetched.
 //
-// Owns how rows, tasks, logs and details look, and the page's side of the conversation with dashboard.py: it says hello, from time to
-// time that it is still there, which logs it shows, and what was clicked. Every text of a job becomes a text node.
+// Owns how rows, tasks, logs and details look, and the page's side of the conversation with dashboard.py: it says hello, from
+// time to time that it is still there, which logs it shows, and what was clicked. Every text of a job becomes a text node.
 
 const SAMPLES = 60; // as many as a supervisor keeps
 const LEAST_SAMPLES = 12; // for so many a line has room from the beginning
@@ -385,11 +385,11 @@ function tasksWords(row) {
   return [`${done} of ${total} tasks done`, ...some.map(([state, number]) => `${number} ${state}`)].join(", ");
 }
 
-/** How much of it is over, 0 to 1. */
+/** How much of it is over, 0 to 1; of a sweep that has ended how much is done. */
 function share(row) {
   if (!row.tasks) return row.share ?? null;
   const [done, failed, cancelled, , total] = row.tasks;
-  return (done + failed + cancelled) / total;
+  return (LIVE.has(row.state) ? done + failed + cancelled : done) / total;
 }
 
 function where(row) {
