@@ -150,11 +150,11 @@ class Page:
         """The next message of a kind."""
         return self.wait_for(lambda: next((each for each in self.messages if each["do"] == do), None), do, seconds)
 
-    def act(self, verb: str, name: str, sure: bool = False) -> dict[str, Any]:
+    def act(self, verb: str, name: str, sure: bool = False, **more: Any) -> dict[str, Any]:
         """Ask for something; return the answer, with the seconds that it took."""
         self._requests += 1
         request, begin = f"{self.name} {self._requests}", time.monotonic()
-        self.say("act", request=request, verb=verb, name=name, sure=sure)
+        self.say("act", request=request, verb=verb, name=name, sure=sure, **more)
 
         def answered() -> dict[str, Any] | None:
             return next((each for each in self.messages if each["do"] == "answer" and each["request"] == request), None)

@@ -135,7 +135,12 @@ def test_ended_jobs_are_read_once_a_session(kernel: Kernel, session: Session) ->
     count += "monitor.rows = lambda jobs, *more: (read.extend(job.name for job in jobs), rows(jobs, *more))[1]"
     kernel.run(count)
     for cell in ("%persist_status", "%persist one", "%persist_status two", "%persist_status"):
-        Page(kernel, widget_of(kernel.messages(cell)), name=cell).answer("rows")
+        page = Page(kernel, widget_of(kernel.messages(cell)), name=cell)
+        page.answer("rows")
+    page.act("details", "one")  # which changes nothing
+    page.messages.clear()
+    page.say("resync")
+    page.answer("rows")
     assert kernel.run("sorted(read)") == "['one', 'two']"
 
 
@@ -267,6 +272,75 @@ def test_details_and_outputs_come_when_they_are_asked_for(kernel: Kernel, sessio
         ("image/svg+xml", '<svg xmlns="http://www.w3.org/2000/svg"/>'),
         ("text", "[1, 2, 3]"),
     ]
+
+
+def test_a_sweep_and_its_tasks_are_looked_at_and_handled(kernel: Kernel, session: Session, marker: Path) -> None:
+    cell = (
+        "import os, time\nprint('x is', x)\nif x == 1: raise ValueError('odd')\n"
+        f"while x > 1 and not os.path.exists({str(marker)!r}): time.sleep(0.01)\nx * x"
+    )
+    session.persist("fit", cell, each=[(("x",), [0, 1, 2, 3, 4])], options=("--slots", "1"))
+    page = Page(kernel, widget_of(kernel.messages("%persist_status")))
+    page.wait_for(lambda: page.rows.get("fit", {}).get("tasks") == [1, 1, 0, 1, 5], "the third task")
+    assert page.act("tasks", "fit")["data"] == "dfrq2"
+    done = page.act("task", "fit", task=0)["data"]
+    assert (done["given"], done["state"], done["result"], done["stdout"]) == ("x=0", "done", "0", ["x is 0\n", 0])
+    failed = page.act("task", "fit", task=1)["data"]
+    assert (failed["state"], failed["reason"], failed["result"]) == ("failed", "ValueError: odd", "")
+    assert "raise ValueError('odd')" in failed["stderr"][0]
+    live = page.act("task", "fit", task=2)["data"]
+    assert (live["state"], live["stdout"]) == ("running", ["x is 2\n", 0])
+    assert live["seconds"] > 0
+    waits = page.act("task", "fit", task=4)["data"]
+    assert (waits["state"], waits["seconds"], waits["stdout"]) == ("queued", None, ["", 0])
+    assert page.act("cancel task", "fit", task=2)["words"] == "task 2 of fit: cancel asked for"
+    page.wait_for(lambda: page.rows["fit"]["tasks"][2] == 1, "its end; the others go on")
+    assert page.act("cancel task", "fit", task=4)["words"] == "task 4 of fit: cancel asked for"
+    page.wait_for(lambda: page.act("task", "fit", task=3)["data"]["state"] == "running", "the fourth task")
+    assert page.act("kill task", "fit", task=3)["words"] == "task 3 of fit: kill asked for"
+    assert page.act("cancel task", "fit", task=2)["words"] == "task 2 of fit had ended"
+    assert "none is None" in page.act("task", "fit")["words"]
+    assert "none is 5" in page.act("task", "fit", task=5)["words"]
+    page.wait_for(lambda: page.rows["fit"]["state"] == "failed", "the end")
+    assert page.act("tasks", "fit")["data"] == "dfc3"
+    answer = page.act("fetch", "fit")
+    assert not answer["ok"]
+    assert answer["words"].startswith("4 of 5 tasks of job fit have no result")
+    assert kernel.run("'fit' in globals()") == "False"
+    details = page.act("details", "fit")["data"]
+    assert dict(details["facts"])["tasks"] == "1 of 5 tasks done, 1 failed, 3 cancelled"
+    marker.touch()
+    assert page.act("rerun failed", "fit")["words"] == "fit: run 2, of the tasks that were not done"
+    page.wait_for(lambda: page.rows["fit"].get("run") == 2 and page.rows["fit"]["state"] == "failed", "the second run")
+    assert page.rows["fit"]["tasks"] == [4, 1, 0, 0, 5]
+    assert page.act("details", "fit")["data"]["runs"][1][1].endswith("tasks 1-4")
+
+
+def test_the_results_of_a_sweep_come_into_the_session(kernel: Kernel, session: Session) -> None:
+    session.persist("fit", "x * x", each=[(("x",), [1, 2, 3])]).wait(60)
+    session.persist("one", "1").wait(60)
+    page = Page(kernel, widget_of(kernel.messages("%persist_status")))
+    assert page.act("fetch", "fit")["words"] == "fit ← the 3 results of fit"
+    assert kernel.run("fit") == "[1, 4, 9]"
+    kernel.run("fit = 'mine'")
+    assert page.act("fetch", "fit")["ask"] == "fit already in the session."
+    assert kernel.run("fit") == "'mine'"
+    assert page.act("fetch", "fit", sure=True)["ok"]
+    assert kernel.run("fit") == "[1, 4, 9]"
+    card = shown(kernel.messages("from persist_magic import load\nload('fit')"))
+    assert Page(kernel, widget_of([{"msg_type": "execute_result", "content": {"data": card}}]), name="card").answer("rows")
+    assert 'aria-label="3 of 3 tasks done"' in card["text/html"]
+    for verb in ("tasks", "rerun failed"):
+        assert page.act(verb, "one")["words"] == "job one is one cell and no sweep: it has no tasks"
+
+
+def test_of_a_long_output_of_a_task_the_end_is_shown(kernel: Kernel, session: Session) -> None:
+    session.persist("fit", "print('first')\nfor i in range(5000): print(f'{x}: {i:06}')", each=[(("x",), [1, 2])]).wait(60)
+    page = Page(kernel, widget_of(kernel.messages("%persist_status")))
+    text, before = page.act("task", "fit", task=1)["data"]["stdout"]
+    assert text.endswith("2: 004998\n2: 004999\n")
+    assert "first" not in text
+    assert (len(text), before) == (20_000, len("first\n") + 5000 * len("2: 000000\n") - 20_000)
 
 
 def test_a_log_is_sent_as_it_grows(kernel: Kernel, session: Session, marker: Path) -> None:

@@ -18,9 +18,10 @@ from rich.console import Console
 
 from persist_magic.monitor import Row
 from persist_magic.store import Bar, Progress, Usage
+from persist_magic.tasks import Counts
 from persist_magic.views import terminal
 from persist_magic.views.page import table as page_table
-from persist_magic.views.table import facts
+from persist_magic.views.table import facts, segments
 
 from .conftest import Session, environment, wait_until
 
@@ -101,6 +102,34 @@ def test_a_job_without_samples_or_total_has_no_bar() -> None:
     assert "━" not in "".join(drawn([row("a", "running", **more)]))
 
 
+SWEEP = Counts(200, done=120, failed=3, cancelled=1, running=2, queued=74)
+
+
+def test_a_sweep_is_one_line_with_a_bar_of_its_tasks() -> None:
+    progress = Progress(time.time() + 1e6, (Bar("tasks", 124, 200, "it", 0.0),))
+    lines = drawn([row("fit", "running", **{**RUNNING, "tasks": SWEEP, "progress": progress, "last_line": ""})])
+    assert " ━━━━━━━╳╍─── " in lines[1]
+    assert lines[1].endswith("tasks 62 %, 124/200, 3 failed, 1 cancelled, 2 running")
+    assert " ━━━━━━━━━━━━ " in drawn([row("fit", tasks=Counts(200, done=200), run=1)])[1]
+    failed = drawn([row("fit", "failed", tasks=Counts(200, done=199, failed=1), reason="1 of 200 tasks failed")])[1]
+    assert " ━━━━━━━━━━━╳ " in failed
+    assert failed.endswith("1 of 200 tasks failed")
+
+
+@pytest.mark.parametrize(
+    ("counts", "width", "parts"),
+    [
+        (Counts(200, queued=200), 12, (0, 0, 0)),
+        (Counts(200, done=67, failed=133), 12, (4, 8, 0)),
+        (Counts(10_000, done=9_990, failed=1, running=1, queued=8), 12, (10, 1, 1)),
+        (Counts(10_000, failed=1, cancelled=1, queued=9_998), 100, (0, 1, 0)),
+        (Counts(3, done=1, failed=1, running=1), 3, (1, 1, 1)),
+    ],
+)
+def test_what_there_is_of_tasks_has_its_part_of_the_bar(counts: Counts, width: int, parts: tuple[int, int, int]) -> None:
+    assert segments(counts, width) == parts
+
+
 # ---------------------------------------------------------------- a static page
 
 
@@ -110,13 +139,16 @@ class Parsed(html.parser.HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.lines: list[list[str]] = []
+        self.spans: list[dict[str, str | None]] = []
         self.caption = ""
         self._in_cell = self._in_caption = False
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        assert tag in {"table", "caption", "thead", "tbody", "tr", "th", "td", "progress"}
-        assert {name for name, _ in attributes} <= {"style", "scope", "max", "value", "aria-label"}
+        assert tag in {"table", "caption", "thead", "tbody", "tr", "th", "td", "progress", "span"}
+        assert {name for name, _ in attributes} <= {"style", "scope", "max", "value", "role", "aria-label"}
+        if tag == "span":
+            self.spans.append(dict(attributes))
         if tag == "tr":
             self.lines.append([])
         if tag in ("td", "th"):
@@ -140,6 +172,22 @@ def test_a_page_says_all_and_of_when_it_is() -> None:
     assert (page.lines[2][1], page.lines[2][-1]) == ("failed (run 2)", "ValueError: 1 < 2")
     assert re.fullmatch(r"2 jobs, as of \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", page.caption)
     assert Parsed(page_table([], 0)).caption.startswith("no jobs, as of ")
+
+
+def test_a_sweep_on_a_page_has_a_bar_and_its_words() -> None:
+    page = Parsed(page_table([row("fit", "running", **{**RUNNING, "tasks": SWEEP}), row("all", tasks=Counts(5, done=5))], 2))
+    bar, *parts = page.spans[:4]
+    assert bar["aria-label"] == "120 of 200 tasks done, 3 failed, 1 cancelled, 2 running"
+    widths = [re.findall(r";width:(\d+)%$", str(part["style"])) for part in parts]
+    assert widths == [["60"], ["2"], ["1"]]
+    assert page.lines[1][3].strip() == "120/200"
+    assert page.spans[4]["aria-label"] == "5 of 5 tasks done"
+    assert page.lines[2][3].strip() == "5/5"
+
+
+def test_the_tasks_of_a_sweep_are_a_fact_in_words() -> None:
+    counts = {"total": 200, "done": 171, "failed": 29, "cancelled": 0, "running": 0, "queued": 0, "lost": 2}
+    assert "171 of 200 tasks done, 29 failed" in facts({"name": "fit", "state": "failed", "tasks": counts})
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 // The live dashboard and the card of a job, on the page. One ES module, no imports, nothing fetched.
 //
-// Owns how rows, logs and details look, and the page's side of the conversation with dashboard.py: it says hello, from time to
-// time that it is still there, which logs it shows, and what was clicked. Every text of a job becomes a text node.
+// Owns how rows, tasks, logs and details look, and the page's side of the conversation with dashboard.py: it says hello, from
+// time to time that it is still there, which logs it shows, and what was clicked. Every text of a job becomes a text node.
 
 const SAMPLES = 60; // as many as a supervisor keeps
 const LEAST_SAMPLES = 12; // for so many a line has room from the beginning
@@ -15,6 +15,7 @@ const PULL_SECONDS = 2; // in Colab, where nothing comes unasked
 
 const STATES = ["running", "queued", "done", "failed", "cancelled", "damaged", "empty"];
 const LIVE = new Set(["running", "queued"]);
+const READING = new Set(["details", "outputs", "tasks", "task"]); // verbs of which only the answer is seen
 
 // ---------------------------------------------------------------- elements and words
 
@@ -319,27 +320,27 @@ class Jobs {
     };
   }
 
-  /** Ask the kernel to do something; gives its answer: { ok, words, ask, data }. */
-  act(verb, name, sure = false) {
+  /** Ask the kernel to do something, with a job or with one task of it; gives its answer: { ok, words, ask, data }. */
+  act(verb, name, { sure = false, task } = {}) {
     if (this.connection === "lost") {
       const words = "the kernel does not answer; nothing was asked for";
-      this.tell("act", { verb, name, words, ok: false, over: true });
+      this.tell("act", { verb, name, task, words, ok: false, over: true });
       return Promise.resolve({ ok: false, words });
     }
     const request = unique();
     return new Promise((settle) => {
-      const asked = { verb, name, settle };
+      const asked = { verb, name, task, settle };
       asked.timer = setTimeout(
         () => this.tell("act", { ...asked, words: "queued, the kernel is busy" }), 1000 * BUSY_SECONDS,
       );
       this.pending.set(request, asked);
-      this.say("act", { request, verb, name, sure });
+      this.say("act", { request, verb, name, sure, ...(task === undefined ? {} : { task }) });
       this.tell("act", { ...asked, words: "" });
     });
   }
 
-  isPending(name, verb) {
-    return [...this.pending.values()].some((asked) => asked.name === name && asked.verb === verb);
+  isPending(name, verb, task) {
+    return [...this.pending.values()].some((asked) => asked.name === name && asked.verb === verb && asked.task === task);
   }
 }
 
@@ -370,9 +371,25 @@ function stateTitle(row, now) {
   return words.filter(Boolean).join("; ");
 }
 
-/** What is to be said besides: why it is so, what has changed since, what it printed last. */
+/** What is to be said besides: why it is so, how far a sweep is, what has changed since, what it printed last. */
 function message(row, now) {
-  return [seenWords(row, now), row.reason, row.note, row.staleness, row.line].filter(Boolean).join("; ");
+  const tasks = LIVE.has(row.state) ? tasksWords(row) : ""; // of one that has ended the reason tells
+  return [seenWords(row, now), row.reason, tasks, row.note, row.staleness, row.line].filter(Boolean).join("; ");
+}
+
+/** How many tasks of a sweep are in which state: "120 of 200 tasks done, 3 failed, 2 running". */
+function tasksWords(row) {
+  if (!row.tasks) return "";
+  const [done, failed, cancelled, running, total] = row.tasks;
+  const some = Object.entries({ failed, cancelled, running }).filter(([, number]) => number);
+  return [`${done} of ${total} tasks done`, ...some.map(([state, number]) => `${number} ${state}`)].join(", ");
+}
+
+/** How much of it is over, 0 to 1; of a sweep that has ended how much is done. */
+function share(row) {
+  if (!row.tasks) return row.share ?? null;
+  const [done, failed, cancelled, , total] = row.tasks;
+  return (LIVE.has(row.state) ? done + failed + cancelled : done) / total;
 }
 
 function where(row) {
@@ -381,7 +398,7 @@ function where(row) {
 
 function progressWords(row, now) {
   const old = row.told && LIVE.has(row.state) && now - row.told > 60 ? ` (${duration(now - row.told)} ago)` : "";
-  return row.progress ? `${row.progress}${old}` : "";
+  return [tasksWords(row), row.progress && `${row.progress}${old}`].filter(Boolean).join("; ");
 }
 
 const last = (samples) => (samples?.length ? samples[samples.length - 1] : null);
@@ -409,14 +426,36 @@ function sparkline(className) {
   return { svg, draw };
 }
 
+/** The tasks of a sweep as a bar: done, failed or cancelled, running; what there is of them is seen, however few. */
+class TasksBar {
+  constructor() {
+    this.parts = ["done", "failed", "running"].map((state) => element("span", { "data-state": state }));
+    const range = { role: "progressbar", "aria-valuemin": "0" };
+    this.box = element("span", { className: "persist-tasks-bar", hidden: true, ...range }, ...this.parts);
+  }
+
+  fill(row) {
+    this.box.hidden = !row.tasks;
+    if (!row.tasks) return;
+    const [done, failed, cancelled, running, total] = row.tasks;
+    [done, failed + cancelled, running].forEach((number, at) => {
+      this.parts[at].hidden = !number;
+      this.parts[at].style.width = `${(100 * number) / total}%`;
+    });
+    const words = { label: `tasks of ${row.name}`, valuemax: total, valuenow: done + failed + cancelled, valuetext: tasksWords(row) };
+    for (const [name, word] of Object.entries(words)) this.box.setAttribute(`aria-${name}`, String(word));
+  }
+}
+
 /** State, place, progress and the like: cells that are filled again and again, in a row or on a card. */
 class Cells {
   constructor() {
     this.state = element("span", { className: "persist-state" });
     this.where = element("span");
     this.bar = element("progress", { max: 1 });
+    this.tasks = new TasksBar();
     this.share = element("span", { className: "persist-share" });
-    this.progress = element("span", { className: "persist-progress" }, this.bar, this.share);
+    this.progress = element("span", { className: "persist-progress" }, this.bar, this.tasks.box, this.share);
     this.elapsed = element("span");
     this.waited = element("span");
     this.cpuLine = sparkline("persist-cpu");
@@ -434,10 +473,10 @@ class Cells {
     this.state.classList.toggle("persist-stale", Boolean(row.seen));
     setText(this.where, where(row));
     this.where.title = where(row);
-    const share = row.share ?? null;
-    this.bar.hidden = share === null;
-    this.bar.value = share ?? 0;
+    this.bar.hidden = row.share == null;
+    this.bar.value = row.share ?? 0;
     this.bar.setAttribute("aria-label", `progress of ${row.name}`);
+    this.tasks.fill(row);
     this.tick(row, now);
     const running = row.state === "running";
     this.cpu.hidden = this.memory.hidden = !running || !row.cpu?.length || !row.memory?.length;
@@ -456,7 +495,7 @@ class Cells {
     const queued = waited(row, now);
     setText(this.waited, queued === null ? "" : duration(queued));
     const words = progressWords(row, now);
-    setText(this.share, row.share == null ? words : `${Math.floor(100 * row.share)} %`);
+    setText(this.share, share(row) === null ? words : `${Math.floor(100 * share(row))} %`);
     this.progress.title = words;
     this.state.title = stateTitle(row, now);
     const said = message(row, now);
@@ -468,18 +507,26 @@ class Cells {
 const QUESTIONS = {
   cancel: (name) => [`Cancel ${name}? What it has computed is lost, unless its cell keeps it.`, "Cancel the job", "Let it run"],
   kill: (name) => [`Kill ${name} at once? Its finally blocks do not run.`, "Kill the job", "Let it end"],
+  "cancel task": (name, task) => [`Cancel task ${task} of ${name}? The others go on.`, "Cancel the task", "Let it run"],
+  "kill task": (name, task) => [`Kill task ${task} of ${name} at once? Its finally blocks do not run.`, "Kill the task", "Let it end"],
   clean: (name) => [`Delete ${name} with all its runs, results and logs?`, "Delete the job", "Keep it"],
 };
 
 /** What can be done with a job now. */
 function verbs(row) {
-  if (LIVE.has(row.state)) return ["log", row.note?.includes("cancel asked for") ? "kill" : "cancel"];
+  const seen = row.tasks ? "tasks" : "log";
+  if (LIVE.has(row.state)) return [seen, row.note?.includes("cancel asked for") ? "kill" : "cancel"];
   if (row.state === "damaged") return ["clean"];
   if (row.state === "empty") return ["clean"];
-  return ["log", "fetch", "rerun", "clean"];
+  return [seen, "fetch", "rerun", ...(failedSweep(row) ? ["rerun failed"] : []), "clean"];
 }
 
-/** Buttons for a job; `open` shows its log. They stay the same elements while the job stays in its state. */
+/** Whether it has ended and some of its tasks are not done. */
+function failedSweep(row) {
+  return Boolean(row.tasks) && !LIVE.has(row.state) && row.tasks[0] < row.tasks[4];
+}
+
+/** Buttons for a job; `open` shows its log, or its tasks. They stay the same elements while the job stays in its state. */
 class Actions {
   constructor(jobs, ask, open) {
     this.box = element("span", { className: "persist-actions" });
@@ -490,7 +537,7 @@ class Actions {
       event.stopPropagation();
       if (event.target.ariaDisabled === "true") return;
       if (event.detail && this.pressed !== this.name) return; // the row became another job's under the pointer
-      if (verb === "log") open(this.name, "log");
+      if (verb === "log" || verb === "tasks") open(this.name, verb);
       else request(jobs, ask, verb, this.name, event.target);
     });
     this.jobs = jobs;
@@ -503,7 +550,7 @@ class Actions {
       this.drawn = wanted.join();
       const focused = this.box.contains(this.box.getRootNode().activeElement);
       this.box.replaceChildren(...wanted.map((verb) => button(verb, { className: "persist-button", "data-verb": verb })));
-      if (focused) this.box.firstChild.focus({ preventScroll: true });
+      if (focused) [...this.box.children].find((each) => each.offsetParent)?.focus({ preventScroll: true });
     }
     for (const each of this.box.children) {
       const { verb } = each.dataset;
@@ -515,10 +562,10 @@ class Actions {
 }
 
 /** Ask back where something would be destroyed, then ask the kernel. */
-async function request(jobs, ask, verb, name, from) {
-  if (verb in QUESTIONS && !(await ask(...QUESTIONS[verb](name), from))) return;
-  const answer = await jobs.act(verb, name);
-  if (answer.ask && (await ask(`${answer.ask} Overwrite?`, "Overwrite", "Keep mine", from))) jobs.act(verb, name, true);
+async function request(jobs, ask, verb, name, from, task) {
+  if (verb in QUESTIONS && !(await ask(...QUESTIONS[verb](name, task), from))) return;
+  const answer = await jobs.act(verb, name, { task });
+  if (answer.ask && (await ask(`${answer.ask} Overwrite?`, "Overwrite", "Keep mine", from))) jobs.act(verb, name, { sure: true });
 }
 
 /** The line on which the widget asks back; one question at a time. */
@@ -561,17 +608,21 @@ class Question {
 
 // ---------------------------------------------------------------- one job, opened
 
-const TABS = { details: "Details", log: "stdout", err: "stderr", outputs: "Outputs" };
+const TABS = { tasks: "Tasks", details: "Details", log: "stdout", err: "stderr", outputs: "Outputs" };
+const TABS_OF_SWEEPS = ["tasks", "details"]; // each task has logs of its own
+const TABS_OF_OTHERS = ["details", "log", "err", "outputs"];
 
-/** Details, logs and outputs of a job, in tabs. */
+/** Tasks, details, logs and outputs of a job, in tabs; `ask` asks back. */
 class Panel {
-  constructor(jobs, name, tab, close) {
+  constructor(jobs, name, tab, close, ask) {
     this.jobs = jobs;
     this.name = name;
     this.close = close;
+    this.ask = ask;
     this.content = element("div", { className: "persist-content", role: "tabpanel", tabIndex: 0 });
-    this.tabs = Object.entries(TABS).map(([key, text]) =>
-      button(text, { className: "persist-tab", role: "tab", "data-tab": key, "aria-selected": "false" }));
+    this.sweep = this.isSweep();
+    this.tabs = (this.sweep ? TABS_OF_SWEEPS : TABS_OF_OTHERS).map((key) =>
+      button(TABS[key], { className: "persist-tab", role: "tab", "data-tab": key, "aria-selected": "false" }));
     const list = element("div", { className: "persist-tabs", role: "tablist", "aria-label": `Job ${name}` }, ...this.tabs);
     const shut = button("✕", { className: "persist-button persist-shut", "aria-label": `close ${name}`, title: "close" });
     this.title = element("strong", { className: "persist-title", textContent: name });
@@ -597,8 +648,7 @@ class Panel {
 
   open(tab) {
     this.tab = tab;
-    this.closeLog?.();
-    this.closeLog = undefined;
+    this.stop();
     for (const each of this.tabs) {
       const chosen = each.dataset.tab === tab;
       each.setAttribute("aria-selected", String(chosen));
@@ -607,24 +657,35 @@ class Panel {
     this.content.setAttribute("aria-label", `${TABS[tab]} of ${this.name}`);
     this.content.replaceChildren();
     this.seen = this.seenNow();
-    if (tab === "log" || tab === "err") this.openLog(tab === "err");
+    this.content.classList.toggle("persist-tasks", tab === "tasks");
+    this.content.tabIndex = tab === "tasks" ? -1 : 0; // where there is something else to focus
+    if (tab === "tasks") this.tasks = new Tasks(this.jobs, this.name, this.content, this.ask);
+    else if (tab === "log" || tab === "err") this.openLog(tab === "err");
     else this.load(tab);
   }
 
   stop() {
     this.closeLog?.();
     this.closeLog = undefined;
+    this.tasks?.stop();
+    this.tasks = undefined;
   }
 
   /** What has changed may concern what is shown. */
   update(what, detail) {
     if (what === "log" && detail === this.logKey) this.drawLog();
-    if (what !== "rows") return;
+    if (what !== "rows") return this.tasks?.update();
     const seen = this.seenNow();
     if (!seen && this.seen && this.jobs.connection === "live") return this.close(); // the job has been deleted
+    if (seen && this.isSweep() !== this.sweep) return this.close(); // another one has its name
+    this.tasks?.update();
     if (seen === this.seen) return;
     this.seen = seen;
     if (seen && (this.tab === "details" || this.tab === "outputs")) this.load(this.tab);
+  }
+
+  isSweep() {
+    return Boolean(this.jobs.rows.get(this.name)?.tasks);
   }
 
   /** The job's state and run; when these change, so do its details. */
@@ -748,6 +809,398 @@ function grid(head, lines) {
   return element("table", { className: "persist-grid" }, element("thead", {}, element("tr", {}, ...titles)), element("tbody", {}, ...body));
 }
 
+// ---------------------------------------------------------------- the tasks of a sweep
+
+const WORDS = { d: "done", f: "failed", c: "cancelled", r: "running", q: "queued" };
+const CELLS = [18, 16, 14, 12, 10, 9, 8, 7, 6, 5, 4]; // how large a task's cell may be, pixels
+const GRID_HEIGHT = 160; // of which cells are made smaller, as far as they can
+const MORE_HEIGHT = 240; // of which the rest is scrolled to
+const EDGE = 2; // around the cells, for the frame of the chosen one
+
+/** Draw a task's cell: each state has a shape of its own besides its colour, as far as there is room. */
+function drawTask(context, letter, x, y, size, colours) {
+  const gap = size > 5 ? 2 : 1;
+  const side = size - gap;
+  context.fillStyle = context.strokeStyle = colours[letter];
+  context.lineWidth = 1;
+  if (letter === "q") {
+    const dot = Math.max(1, Math.round(side / 4));
+    return context.fillRect(x + (side - dot) / 2, y + (side - dot) / 2, dot, dot);
+  }
+  if (letter === "r" || letter === "c") {
+    context.strokeRect(x + 0.5, y + 0.5, side - 1, side - 1);
+    if (letter === "r") return context.fillRect(x, y + side / 2, side, side / 2);
+  } else context.fillRect(x, y, side, side);
+  if (side < 5 || letter === "d") return;
+  if (letter === "f") context.strokeStyle = colours.back;
+  context.lineWidth = Math.max(1, side / 8);
+  context.beginPath();
+  context.moveTo(x + 1, y + 1);
+  context.lineTo(x + side - 1, y + side - 1);
+  if (letter === "f") {
+    context.moveTo(x + side - 1, y + 1);
+    context.lineTo(x + 1, y + side - 1);
+  }
+  context.stroke();
+}
+
+/** Give a canvas its size in pixels of the screen, and a context that counts in those of the page. */
+function sized(canvas, width, height) {
+  const scale = globalThis.devicePixelRatio || 1;
+  canvas.width = Math.round(width * scale);
+  canvas.height = Math.round(height * scale);
+  canvas.style.width = `${width}px`;
+  canvas.style.height = `${height}px`;
+  const context = canvas.getContext("2d");
+  context.scale(scale, scale);
+  return context;
+}
+
+/** A cell for each task, on a canvas of which only what is seen is drawn; for a reader of screens it is a slider. */
+class TaskGrid {
+  constructor(name, choose) {
+    this.name = name;
+    this.choose = choose;
+    this.letters = "";
+    this.chosen = 0;
+    this.top = 0;
+    this.canvas = element("canvas", { "aria-hidden": "true" });
+    this.room = element("div", { className: "persist-tasks-room" }, this.canvas); // as high as all cells are
+    this.tip = element("span", { className: "persist-tip", hidden: true, "aria-hidden": "true" });
+    const role = { role: "slider", tabIndex: 0, "aria-label": `task of ${name}`, "aria-valuemin": "0" };
+    this.box = element("div", { className: "persist-tasks-grid", ...role }, this.room);
+    this.place = element("div", { className: "persist-tasks-place" }, this.box, this.tip);
+    this.box.addEventListener("scroll", () => this.draw(), { passive: true });
+    this.box.addEventListener("click", (event) => this.at(event) !== null && this.choose(this.at(event)));
+    this.box.addEventListener("pointermove", (event) => this.point(event));
+    this.box.addEventListener("pointerleave", () => (this.tip.hidden = true));
+    this.box.addEventListener("keydown", (event) => this.key(event));
+    this.sizes = new ResizeObserver(() => this.lay());
+    this.sizes.observe(this.box);
+  }
+
+  stop() {
+    this.sizes.disconnect();
+    cancelAnimationFrame(this.frame);
+  }
+
+  fill(letters) {
+    const more = letters.length !== this.letters.length;
+    this.letters = letters;
+    if (more) this.lay();
+    if (this.chosen < letters.length) this.show(this.chosen);
+  }
+
+  /** Mark a task as the chosen one. */
+  show(task) {
+    this.chosen = task;
+    const said = { valuemax: this.letters.length - 1, valuenow: task, valuetext: this.words(task) };
+    for (const [name, word] of Object.entries(said)) this.box.setAttribute(`aria-${name}`, String(word));
+    this.draw();
+  }
+
+  /** Bring the chosen task into view. */
+  reveal() {
+    if (!this.columns) return;
+    const top = Math.floor(this.chosen / this.columns) * this.size;
+    const height = this.box.clientHeight - 2 * EDGE;
+    if (top < this.box.scrollTop) this.box.scrollTop = top;
+    else if (top + this.size > this.box.scrollTop + height) this.box.scrollTop = top + this.size - height;
+  }
+
+  words(task) {
+    return `task ${task}, ${WORDS[this.letters[task]]}`;
+  }
+
+  // ---- what the reader does
+
+  at(event) {
+    const { left, top } = this.box.getBoundingClientRect();
+    const column = Math.floor((event.clientX - left - EDGE) / this.size);
+    const line = Math.floor((event.clientY - top - EDGE + this.box.scrollTop) / this.size);
+    const task = line * this.columns + column;
+    return line >= 0 && column >= 0 && column < this.columns && task < this.letters.length ? task : null;
+  }
+
+  point(event) {
+    const task = this.at(event);
+    this.tip.hidden = task === null;
+    if (task === null) return;
+    setText(this.tip, this.words(task));
+    const { left, top, width } = this.place.getBoundingClientRect();
+    const x = event.clientX - left;
+    const besides = x < width / 2 ? { left: `${x + 12}px`, right: "auto" } : { left: "auto", right: `${width - x + 12}px` };
+    Object.assign(this.tip.style, { ...besides, top: `${event.clientY - top + 10}px` });
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.letters) return;
+    const page = this.columns * Math.max(1, Math.floor(this.box.clientHeight / this.size) - 1);
+    const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: this.columns, ArrowUp: -this.columns, PageDown: page, PageUp: -page };
+    const step = { ...steps, Home: -Infinity, End: Infinity }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const wanted = this.chosen + step;
+    const last = this.letters.length - 1;
+    if (Math.abs(step) === this.columns && (wanted < 0 || wanted > last)) return; // there is no line above, or below
+    this.choose(Math.min(last, Math.max(0, wanted)));
+  }
+
+  // ---- drawing
+
+  /** How large cells are, and how many are in a line. */
+  lay() {
+    const width = this.box.clientWidth - 2 * EDGE;
+    const total = this.letters.length;
+    if (width <= 0 || !total) return;
+    const inLine = (size) => {
+      const most = Math.max(1, Math.floor(width / size));
+      return most < 20 ? most : most - (most % 10); // so that numbers are found
+    };
+    this.size = CELLS.find((size) => Math.ceil(total / inLine(size)) * size <= GRID_HEIGHT) ?? CELLS[CELLS.length - 1];
+    this.columns = inLine(this.size);
+    const height = Math.ceil(total / this.columns) * this.size + 2 * EDGE;
+    this.room.style.height = `${height}px`;
+    this.box.style.height = `${Math.min(height, MORE_HEIGHT)}px`;
+    this.reveal();
+    this.draw();
+  }
+
+  draw() {
+    this.frame ||= requestAnimationFrame(() => this.paint());
+  }
+
+  paint() {
+    this.frame = 0;
+    if (!this.columns) return;
+    const { size, columns, letters } = this;
+    const height = this.box.clientHeight;
+    const context = sized(this.canvas, columns * size + 2 * EDGE, height);
+    const colours = (this.colours = coloursOf(this.box));
+    const first = Math.max(0, Math.floor((this.box.scrollTop - EDGE) / size));
+    const end = Math.min(letters.length, (first + Math.ceil(height / size) + 1) * columns);
+    context.translate(EDGE, EDGE - this.box.scrollTop);
+    for (let task = first * columns; task < end; task++)
+      drawTask(context, letters[task], (task % columns) * size, Math.floor(task / columns) * size, size, colours);
+    const around = size - (size > 5 ? 2 : 1) + 2;
+    context.strokeStyle = colours.text;
+    context.lineWidth = 2;
+    context.strokeRect((this.chosen % columns) * size - 1, Math.floor(this.chosen / columns) * size - 1, around, around);
+  }
+}
+
+/** The theme's colours, by letter. */
+function coloursOf(node) {
+  const style = getComputedStyle(node);
+  const names = { d: "green", f: "red", c: "violet", r: "blue", q: "amber", back: "back", text: "text" };
+  return Object.fromEntries(Object.entries(names).map(([key, name]) => [key, style.getPropertyValue(`--persist-${name}`).trim()]));
+}
+
+/** The tasks of a sweep: a cell for each, how many are in which state, and what is known of the chosen one. */
+class Tasks {
+  constructor(jobs, name, place, ask) {
+    this.jobs = jobs;
+    this.name = name;
+    this.ask = ask;
+    this.chosen = null; // until it is known which failed
+    this.build(place);
+    this.timer = setInterval(() => this.update(), 1000);
+    this.update();
+  }
+
+  stop() {
+    this.stopped = true;
+    clearInterval(this.timer);
+    this.grid.stop();
+  }
+
+  build(place) {
+    this.grid = new TaskGrid(this.name, (task) => this.choose(task));
+    this.legend = Object.entries(WORDS).map(([letter, word]) => {
+      const canvas = element("canvas", { "aria-hidden": "true" });
+      const count = element("span");
+      return { letter, word, canvas, count, box: element("span", { className: "persist-legend", hidden: true }, canvas, count) };
+    });
+    this.number = element("input", { type: "number", className: "persist-number-field", min: "0", step: "1" });
+    this.number.addEventListener("input", () => this.number.value && this.number.validity.valid && this.choose(Number(this.number.value)));
+    this.next = button("next failed", { className: "persist-button", "aria-label": `next failed task of ${this.name}` });
+    this.next.addEventListener("click", () => this.goToFailed());
+    this.trouble = element("p", { className: "persist-error", role: "status", hidden: true });
+    this.title = element("strong");
+    this.state = element("span", { className: "persist-state" });
+    this.took = element("span", { className: "persist-quiet" });
+    this.given = element("span", { className: "persist-given" });
+    this.stopper = button("", { className: "persist-button" });
+    this.stopper.addEventListener("click", () => this.askToStop());
+    this.why = element("p", { className: "persist-why" });
+    this.result = element("pre", { className: "persist-text" });
+    this.logs = Object.fromEntries(["stdout", "stderr"].map((stream) => {
+      const label = { role: "log", "aria-live": "off", "aria-label": `${stream} of the task`, tabIndex: 0 };
+      return [stream, { text: element("pre", { className: "persist-task-log", ...label }), before: quiet("") }];
+    }));
+    const field = element("label", { className: "persist-field" }, "task", this.number);
+    this.results = section("Result", this.result);
+    this.one = element(
+      "section", { className: "persist-task", "aria-label": `The chosen task of ${this.name}`, hidden: true },
+      element("div", { className: "persist-taskhead" }, this.title, this.state, this.took, this.given, this.stopper),
+      this.why, this.results,
+      element("div", { className: "persist-task-logs" }, ...Object.entries(this.logs).map(([stream, { text, before }]) =>
+        section(stream, before, text))),
+    );
+    this.reading = quiet("reading…");
+    const bar = element("div", { className: "persist-taskbar" }, ...this.legend.map((each) => each.box), field, this.next);
+    place.replaceChildren(bar, this.trouble, this.reading, this.grid.place, this.one);
+  }
+
+  // ---- what is asked for
+
+  /** Ask for what may have changed: at most once a second, if there are very many less often, and nothing twice at a time. */
+  update() {
+    if (this.stopped) return;
+    this.drawStopper();
+    const colours = coloursOf(this.grid.box);
+    if (this.grid.columns && JSON.stringify(colours) !== JSON.stringify(this.grid.colours)) this.draw(); // another theme
+    if (this.jobs.connection !== "live" || document.visibilityState !== "visible") return;
+    this.askForAll();
+    this.askForOne();
+  }
+
+  async askForAll() {
+    const row = this.jobs.rows.get(this.name);
+    const known = JSON.stringify([row?.tasks, row?.state, this.run()]);
+    const pause = Math.max(1000, this.grid.letters.length / 100); // the kernel reads some 2000 in a millisecond
+    if (!row || known === this.known || this.asking || performance.now() - (this.askedAt ?? -Infinity) < pause) return;
+    [this.asking, this.askedAt] = [true, performance.now()];
+    const answer = await this.jobs.act("tasks", this.name);
+    this.asking = false;
+    if (this.stopped) return;
+    this.tell(answer);
+    if (!answer.ok) return;
+    this.known = known;
+    this.grid.fill(answer.data.replace(/([a-z])(\d+)/g, (_, letter, count) => letter.repeat(Number(count))));
+    this.reading.hidden = true;
+    this.number.max = String(this.grid.letters.length - 1);
+    this.draw();
+    if (this.chosen === null || this.chosen >= this.grid.letters.length) this.choose(Math.max(0, this.grid.letters.indexOf("f")));
+    else this.askForOne();
+  }
+
+  /** Ask for the chosen task: if it is another one, is in another state, or runs. */
+  async askForOne() {
+    if (this.chosen === null || this.askingOne) return;
+    const task = this.chosen;
+    const state = WORDS[this.grid.letters[task]];
+    const shown = this.shown?.task === task && this.shown.state === state && this.shown.of === this.run();
+    if (shown && state !== "running") return;
+    const again = shown || this.failed;
+    if (again && performance.now() - this.askedOneAt < 900) return; // once a second, although timers are not exact
+    [this.askingOne, this.askedOneAt] = [true, performance.now()];
+    const of = this.run();
+    const answer = await this.jobs.act("task", this.name, { task });
+    this.askingOne = false;
+    if (this.stopped) return;
+    this.tell(answer);
+    this.failed = !answer.ok;
+    if (!answer.ok) return;
+    // a task may be further than the grid: it is asked for again only once that has changed, too
+    this.shown = { task, state, of };
+    if (task === this.chosen) this.drawOne(answer.data);
+    else this.askForOne();
+  }
+
+  /** Which run it is, and of which job of that name. */
+  run() {
+    const row = this.jobs.rows.get(this.name);
+    return JSON.stringify([row?.run, row?.submitted]);
+  }
+
+  tell(answer) {
+    this.trouble.hidden = answer.ok;
+    setText(this.trouble, answer.ok ? "" : answer.words || "it could not be read");
+  }
+
+  // ---- what the reader does
+
+  choose(task) {
+    if (task >= this.grid.letters.length) return;
+    this.chosen = task;
+    if (Number(this.number.value) !== task || !this.number.value) this.number.value = String(task);
+    this.grid.show(task);
+    this.grid.reveal();
+    this.one.hidden = false;
+    setText(this.title, `Task ${task}`);
+    this.askForOne();
+  }
+
+  goToFailed() {
+    const { letters } = this.grid;
+    const after = letters.indexOf("f", (this.chosen ?? -1) + 1);
+    const task = after >= 0 ? after : letters.indexOf("f");
+    if (task >= 0) this.choose(task);
+  }
+
+  askToStop() {
+    const { verb } = this.stopper.dataset;
+    if (this.stopper.ariaDisabled !== "true") request(this.jobs, this.ask, verb, this.name, this.stopper, this.chosen);
+  }
+
+  // ---- drawing
+
+  draw() {
+    this.grid.draw();
+    const colours = coloursOf(this.grid.box);
+    for (const { letter, word, canvas, count, box } of this.legend) {
+      const number = this.grid.letters.split(letter).length - 1;
+      box.hidden = !number;
+      setText(count, `${number} ${word}`);
+      drawTask(sized(canvas, 12, 12), letter, 1, 1, 12, colours); // as in the grid
+    }
+    this.next.ariaDisabled = String(!this.grid.letters.includes("f"));
+  }
+
+  drawOne(data) {
+    this.data = data;
+    setText(this.title, `Task ${data.task}`);
+    setText(this.state, data.state);
+    this.state.dataset.state = data.state;
+    setText(this.took, [
+      data.seconds === null ? "" : data.seconds < 10 ? `${data.seconds.toFixed(1)} s` : duration(data.seconds),
+      data.run > 1 ? `run ${data.run}` : "",
+    ].filter(Boolean).join(", "));
+    setText(this.given, data.given);
+    setText(this.why, [data.reason, data.note].filter(Boolean).join("; "));
+    this.why.classList.toggle("persist-error", data.state === "failed");
+    this.results.hidden = !data.result;
+    setText(this.result, data.result);
+    for (const [stream, { text, before }] of Object.entries(this.logs)) this.drawLog(text, before, data[stream]);
+    this.drawStopper();
+  }
+
+  drawLog(text, before, [words, bytesBefore]) {
+    before.hidden = Boolean(words) && !bytesBefore;
+    const more = `%persist_log ${this.name} --task ${this.data.task}`;
+    setText(before, words ? `the end; ${bytes(bytesBefore)} stand before it, which ${more} shows` : "nothing has been printed");
+    text.hidden = !words;
+    if (text.textContent === words) return;
+    const atEnd = text.scrollTop + text.clientHeight > text.scrollHeight - 8;
+    text.textContent = words;
+    if (atEnd) text.scrollTop = text.scrollHeight;
+  }
+
+  drawStopper() {
+    const { data, stopper } = this;
+    const live = data && data.task === this.chosen && LIVE.has(data.state);
+    const verb = data?.note.includes("cancel asked for") ? "kill task" : "cancel task";
+    if (!live && stopper === stopper.getRootNode().activeElement) this.grid.box.focus({ preventScroll: true });
+    stopper.hidden = !live;
+    stopper.dataset.verb = verb;
+    setText(stopper, verb);
+    stopper.setAttribute("aria-label", `${verb} ${this.chosen} of ${this.name}`);
+    stopper.ariaDisabled = String(this.jobs.isPending(this.name, verb, this.chosen));
+  }
+}
+
 // ---------------------------------------------------------------- a view
 
 /** What the table and the card have in common: the kernel's words, questions, the panel of a job that is opened. */
@@ -777,11 +1230,12 @@ class View {
   }
 
   /** What becomes of something that was asked for. Of reading that is seen; only that it has to wait is said. */
-  say({ verb, name, words, ok, over }) {
-    const reads = verb === "details" || verb === "outputs";
+  say({ verb, name, task, words, ok, over }) {
+    const reads = READING.has(verb);
     if (reads && !words && !this.saidOfReading) return; // the answer to something else stays
     this.saidOfReading = reads && !over && Boolean(words);
-    setText(this.said, reads ? (over ? "" : words) : over ? words : `${verb} ${name}: ${words || "…"}`);
+    const what = task === undefined ? `${verb} ${name}` : `${verb} ${task} of ${name}`;
+    setText(this.said, reads ? (over ? "" : words) : over ? words : `${what}: ${words || "…"}`);
     this.said.classList.toggle("persist-error", ok === false && !reads);
   }
 
@@ -799,7 +1253,7 @@ const COLUMNS = [
   { key: "name", title: "Job", of: (row) => row.name },
   { key: "state", title: "State", of: (row) => STATES.indexOf(row.state) },
   { key: "where", title: "Where", of: where },
-  { key: "progress", title: "Progress", of: (row) => row.share ?? -1 },
+  { key: "progress", title: "Progress", of: (row) => share(row) ?? -1 },
   { key: "elapsed", title: "Elapsed", number: true, of: (row, now) => elapsed(row, now) ?? -1 },
   { key: "waited", title: "Queued for", number: true, of: (row, now) => waited(row, now) ?? -1 },
   { key: "cpu", title: "CPU", number: true, of: (row) => (row.state === "running" ? last(row.cpu) ?? -1 : -1) },
@@ -889,7 +1343,7 @@ class Table extends View {
 
   click(event) {
     const line = event.target.closest("tr");
-    if (line?.dataset.name && !event.target.dataset.verb) this.open(line.dataset.name, "details", true);
+    if (line?.dataset.name && !event.target.dataset.verb) this.open(line.dataset.name, this.firstTab(line.dataset.name), true);
   }
 
   focused(event) {
@@ -905,7 +1359,7 @@ class Table extends View {
     const line = event.target.closest("tr");
     if (event.key === "Enter" && event.target === line) {
       event.preventDefault();
-      return this.open(line.dataset.name, "details");
+      return this.open(line.dataset.name, this.firstTab(line.dataset.name));
     }
     const page = Math.max(1, Math.floor(this.scroller.clientHeight / ROW_HEIGHT) - 2);
     const step = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity }[event.key];
@@ -924,11 +1378,15 @@ class Table extends View {
     this.pool.find((each) => each.name === this.current)?.line.focus({ preventScroll: true });
   }
 
+  firstTab(name) {
+    return this.jobs.rows.get(name)?.tasks ? "tasks" : "details";
+  }
+
   open(name, tab, toggle = false) {
     const same = this.panel?.name === name && (this.panel.tab === tab || toggle);
     this.panel?.stop();
     if (same) return this.close(name);
-    this.panel = new Panel(this.jobs, name, tab, () => this.close(name));
+    this.panel = new Panel(this.jobs, name, tab, () => this.close(name), this.question.ask);
     this.place.replaceChildren(this.panel.box);
     this.draw(false);
   }
@@ -997,6 +1455,7 @@ class Table extends View {
       this.view = keyed.map(([, row]) => row);
     } else this.view.sort(byDefault);
     this.drawChips(counts);
+    this.table.classList.toggle("persist-wide", this.view.some(failedSweep)); // they have one button more
     this.table.setAttribute("aria-rowcount", String(this.view.length + 1));
     this.empty.hidden = this.view.length > 0;
     this.table.hidden = !this.view.length;
@@ -1102,7 +1561,7 @@ class Card extends View {
   open(tab) {
     const same = this.panel?.tab === tab;
     this.panel?.stop();
-    this.panel = same ? undefined : new Panel(this.jobs, this.name, tab, () => this.shut());
+    this.panel = same ? undefined : new Panel(this.jobs, this.name, tab, () => this.shut(), this.question.ask);
     this.place.replaceChildren(...(this.panel ? [this.panel.box] : []));
     this.details.setAttribute("aria-expanded", String(Boolean(this.panel)));
   }

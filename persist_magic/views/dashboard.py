@@ -31,7 +31,7 @@ from ..submission import load
 from ..text import harmless
 from . import page as static
 from . import table, wire
-from .actions import ACTIONS
+from .actions import ACTIONS, READING, Request
 from .tail import Tail
 
 BEAT_SECONDS = 5.0
@@ -308,7 +308,9 @@ class _Watcher:
         try:
             if verb not in ACTIONS:
                 raise UsageError(f"there is no action {verb}")
-            answer["words"], data = ACTIONS[verb](load(name, self.root), bool(content.get("sure")))
+            number = content.get("task")
+            asked = Request(load(name, self.root), bool(content.get("sure")), int(number) if number is not None else None)
+            answer["words"], data = ACTIONS[verb](asked)
             answer["ok"] = True
         except NameTaken as error:
             answer |= {"ok": False, "ask": f"{', '.join(error.names)} already in the session."}
@@ -317,4 +319,5 @@ class _Watcher:
             answer |= {"ok": False, "words": words}
         answer["words"] = harmless(answer["words"])
         context.run(self._say, {"do": "answer", "request": request, **answer}, data)
-        monitor.touched(self.root, name)
+        if verb not in READING:
+            monitor.touched(self.root, name)

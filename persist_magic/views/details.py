@@ -1,4 +1,4 @@
-"""What a page shows of one job besides its row: the cell, what was captured, the runs, what it has put out.
+"""What a page shows of one job besides its row: the cell, what was captured, the runs, what it has put out, its tasks.
 
 Owns their form on the way to the page: texts and pictures, nothing that could run there.
 """
@@ -6,6 +6,7 @@ Owns their form on the way to the page: texts and pictures, nothing that could r
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from pygments.lexers import PythonLexer
@@ -13,9 +14,11 @@ from pygments.token import Comment, Keyword, Name, Number, Operator, String
 
 from ..errors import PersistError
 from ..job import Job
+from ..logs import log_size, read_span
 from ..status import duration, moment
 from ..store import CapturedName, LocalModule, RunDirectory
-from ..text import harmless, without_colours
+from ..sweep import End, Sweep
+from ..text import harmless, settle, without_colours
 from .table import facts_lines, modules_line, names_lines
 
 if TYPE_CHECKING:
@@ -35,6 +38,8 @@ _LONGEST_TEXT = 100_000
 """Characters of one output's text."""
 _LARGEST_OUTPUTS = 8_000_000
 """Characters of all outputs that a page is sent."""
+_LOG_END = 20_000
+"""Bytes of a task's stdout, and of its stderr: the ends of them."""
 _PICTURES = ("image/png", "image/jpeg", "image/gif", "image/svg+xml")
 
 
@@ -61,7 +66,7 @@ def details(job: Job) -> dict[str, Any]:
         "cell": highlighted(job.cell()),
         "names": [list(map(harmless, line)) for line in names_lines([CapturedName(**each) for each in info["names"]])],
         "modules": modules_line([LocalModule(**each) for each in info["modules"]]) if info["modules"] else "",
-        "runs": [[number, harmless(_run_words(job.directory.run(number)))] for number in info["runs"]],
+        "runs": [[number, _end(_run_words(job, job.directory.run(number)))] for number in info["runs"]],
         "launch": harmless(job.launch_log()[-_LONGEST_TEXT:]),
         "variables": [
             [name, harmless(f"{each.type} {each.detail}".strip()), harmless(each.error)] for name, each in kept.items()
@@ -69,9 +74,13 @@ def details(job: Job) -> dict[str, Any]:
     }
 
 
-def _run_words(run: RunDirectory) -> str:
-    """What became of a run, by its own records."""
+def _run_words(job: Job, run: RunDirectory) -> str:
+    """What became of a run, by its own records; of a sweep's, which tasks it was of."""
     try:
+        if isinstance(job, Sweep):
+            submitted = run.submitted()
+            when = f"submitted {moment(submitted.time)}, " if submitted is not None else ""
+            return f"{when}{f'tasks {submitted.tasks}' if submitted is not None and submitted.tasks else 'all tasks'}"
         started, ended = run.started(), run.ended()
     except PersistError as error:
         return str(error)
@@ -113,6 +122,52 @@ def outputs(job: Job) -> list[dict[str, str]]:
             break
         shown.append(each)
     return shown
+
+
+def tasks(sweep: Sweep) -> str:
+    """Return the state of each task by its first letter, with a number after it for as many tasks in a row: "d3fr2q94"."""
+    runs = ((word[0], sum(1 for _ in same)) for word, same in groupby(sweep.states()))
+    return "".join(f"{letter}{count if count > 1 else ''}" for letter, count in runs)
+
+
+def task(sweep: Sweep, number: int) -> dict[str, Any]:
+    """Return what is known of one task of a sweep.
+
+    Returns
+    -------
+    dict
+        ``task`` (its number), ``given``, ``state``, ``reason``, ``note``, ``run``, ``seconds`` (or None), ``result`` (in
+        words), ``stdout`` and ``stderr`` (``[text, bytes that stand before it]``).
+    """
+    end = sweep.end(number)
+    return {
+        "task": end.task,
+        "given": _end(end.label),
+        "state": end.status.state.value,
+        "reason": _end(end.status.reason),
+        "note": _end(end.status.note),
+        "run": end.status.run,
+        "seconds": end.seconds,
+        "result": _end(_result_words(end)),
+        "stdout": _log_end(end, err=False),
+        "stderr": _log_end(end, err=True),
+    }
+
+
+def _result_words(end: End) -> str:
+    kept = end.kept("result")
+    if kept is None:
+        return ""
+    missing = f"; it could not be kept: {kept.error}" if kept.payload is None else ""
+    return f"{kept.shown}{missing}"
+
+
+def _log_end(end: End, err: bool) -> tuple[str, int]:
+    """The end of what a task has printed, as a terminal would show it, and how much stands before it."""
+    path, start, stop = end.span(err)
+    stop = log_size(path) if stop is None else stop
+    begin = max(start, stop - _LOG_END)
+    return harmless(without_colours(settle(read_span(path, begin, stop)))), begin - start
 
 
 def _pieces(found: list[Output]) -> Iterator[dict[str, str]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 from ..capture.explain import size
@@ -16,6 +17,7 @@ from ..monitor import Row
 from ..status import FRESH_SECONDS, JobState, duration, moment, progress_words, seen_words
 from ..store import Bar, CapturedName, LocalModule, Progress
 from ..submission import Submission
+from ..tasks import Counts
 from ..text import aligned, harmless
 
 LARGE = 100_000_000
@@ -56,6 +58,25 @@ def remarks(row: Row, now: float, with_fresh: bool = True) -> str:
     if row.seen is not None and (with_fresh or now - row.seen >= FRESH_SECONDS):
         seen = seen_words(JobState(row.state), row.reason, now - row.seen)
     return "; ".join(filter(None, (seen, row.reason, row.note, *row.remarks(now))))
+
+
+def tasks_words(counts: Counts) -> str:
+    """Return how many tasks of a sweep are in which state: "120 of 200 tasks done, 3 failed, 2 running"."""
+    some = (f"{number} {name}" for name in ("failed", "cancelled", "running") if (number := getattr(counts, name)))
+    return ", ".join((f"{counts.done} of {counts.total} tasks done", *some))
+
+
+def segments(counts: Counts, width: int) -> tuple[int, int, int]:
+    """Return how long the parts of a sweep's bar are: tasks done, those failed or cancelled, those that run.
+
+    What there is has a part, however few: one failure among thousands is seen.
+    """
+    parts = [counts.done, counts.failed + counts.cancelled, counts.running]
+    ends = [sum(parts[:at]) * width // counts.total for at in range(len(parts) + 1)]
+    lengths = [max(stop - start, int(part > 0)) for part, (start, stop) in zip(parts, pairwise(ends), strict=True)]
+    while sum(lengths) > width:
+        lengths[lengths.index(max(lengths))] -= 1
+    return lengths[0], lengths[1], lengths[2]
 
 
 def elapsed(seconds: float | None) -> str:
@@ -160,6 +181,8 @@ def facts(info: dict[str, Any]) -> str:
 def _fact(key: str, value: Any) -> str:
     if key == "usage":
         return f"{value['cpu'][-1]:.0f} % of a core, {size(int(value['memory'][-1]))}"
+    if key == "tasks":
+        return tasks_words(Counts(**value))
     if key == "progress":
         return progress_words(Progress(value["time"], tuple(Bar(**bar) for bar in value["bars"])), time.time())
     if key in _TIMES:

@@ -21,7 +21,7 @@ from ..monitor import ENDED, Poller, Row
 from ..replay import coloured
 from ..status import duration
 from ..text import one_line
-from .table import elapsed, remarks
+from .table import elapsed, remarks, segments
 
 WATCH_SECONDS = 1.0
 """How often a live table is brought up to date."""
@@ -34,6 +34,10 @@ _STYLES = {
     "cancelled": "magenta",
     "damaged": "bold red",
 }
+_BAR = 12
+"""Columns of a progress bar."""
+_SEGMENTS = (("━", "green"), ("╳", "red"), ("╍", "blue"), ("─", "dim"))
+"""Of a sweep's bar, where no colours are: tasks that are done, failed or cancelled, running, waiting."""
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SPARKS = 10
 _WIDE = 120
@@ -115,7 +119,11 @@ def _text(words: str, style: str = "") -> Text:
 
 
 def _progress(row: Row) -> RenderableType:
-    return Text("") if row.share is None else ProgressBar(total=1.0, completed=row.share, width=12)
+    if row.tasks is not None:
+        lengths = segments(row.tasks, _BAR)
+        parts = zip(_SEGMENTS, (*lengths, _BAR - sum(lengths)), strict=True)
+        return Text.assemble(*((glyph * length, style) for (glyph, style), length in parts))
+    return Text("") if row.share is None else ProgressBar(total=1.0, completed=row.share, width=_BAR)
 
 
 def _submitted(row: Row, now: float) -> Text:

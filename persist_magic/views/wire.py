@@ -34,8 +34,9 @@ FIELDS = (
     "memory",
     "line",
     "staleness",
+    "tasks",  # of a sweep: how many are done, failed, cancelled, running; and how many there are
 )
-_DEFAULTS: tuple[Any, ...] = ("", "", None, "", "", "", None, "", "", None, None, None, None, "", None, [], [], "", "")
+_DEFAULTS: tuple[Any, ...] = ("", "", None, "", "", "", None, "", "", None, None, None, None, "", None, [], [], "", "", None)
 _LONGEST = 300
 """Characters of a text in a row; the rest is among the details."""
 _SERIES = FIELDS.index("cpu"), FIELDS.index("memory")
@@ -46,6 +47,7 @@ Values = tuple[Any, ...]
 def values(row: Row) -> Values:
     """Return what a page knows of a job, in the order of `FIELDS`; times in seconds since the epoch."""
     progress = row.progress if row.state not in ("done", "queued") else None
+    counts = row.tasks
     return (
         row.name,
         row.state,
@@ -59,13 +61,14 @@ def values(row: Row) -> Values:
         _time(row.submitted),
         _time(row.started),
         _time(row.ended),
-        None if row.share is None else round(row.share, 3),
+        None if row.share is None or counts is not None else round(row.share, 3),
         _text(progress_words(progress, progress.time)) if progress is not None else "",
-        _time(progress.time) if progress is not None else None,
+        _time(progress.time) if progress is not None and counts is None else None,
         [round(each) if math.isfinite(each) else 0 for each in row.samples("cpu")],
         [_rounded(each) for each in row.samples("memory")],
         _text(row.last_line),
         _text(row.staleness),
+        [counts.done, counts.failed, counts.cancelled, counts.running, counts.total] if counts is not None else None,
     )
 
 

@@ -101,6 +101,12 @@ class Module:
             [{"do": do, "next": 5.0, **more}, None if data is None else json.dumps(data)],
         )
 
+    def answer(self, verb: str, data: Any = None, **more: Any) -> dict[str, Any]:
+        """Answer the last of what was asked for with a verb; return what that was."""
+        asked = next(each for each in reversed(self.sent("act")) if each["verb"] == verb)
+        self.say("answer", data, request=asked["request"], **{"ok": True, "words": "", "ask": "", **more})
+        return asked
+
     def rows(self, *rows: Row, whole: bool = False, gone: tuple[str, ...] = (), **more: Any) -> None:
         """Tell of rows, as the kernel does."""
         self.number += 1

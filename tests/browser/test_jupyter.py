@@ -87,6 +87,37 @@ def test_details_and_outputs_of_a_job(notebook: Callable[..., Notebook], session
     expect(panel).to_contain_text("drawn")
 
 
+def test_a_sweep_is_watched_to_its_end_and_why_a_task_failed_is_read(
+    notebook: Callable[..., Notebook], session: Session, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    cell = f"{WAIT.format(path=str(go))}print('x is', x)\n1 / (x - 3)"
+    session.persist("fit", cell, each=[(("x",), list(range(8)))])
+    page = notebook("%persist_status")
+    page.run(1)
+    table = page.output(1)
+    bar = table.get_by_role("progressbar", name="tasks of fit")
+    expect(bar).to_have_attribute("aria-valuetext", re.compile("^0 of 8 tasks done, [1-8] running$"))
+    line(table, "fit").focus()
+    page.page.keyboard.press("Enter")
+    grid = table.get_by_role("slider", name="task of fit")
+    expect(grid).to_have_attribute("aria-valuetext", "task 0, running")
+    go.touch()
+    expect(bar).to_have_attribute("aria-valuetext", "7 of 8 tasks done, 1 failed")
+    expect(table.get_by_role("tabpanel")).to_contain_text("7 done")
+    expect(table.get_by_role("log", name="stdout of the task")).to_have_text(re.compile(r"^x is 0\s*$"))
+    table.get_by_role("button", name="next failed task of fit").click()
+    expect(grid).to_have_attribute("aria-valuetext", "task 3, failed")
+    expect(table.get_by_role("log", name="stdout of the task")).to_have_text(re.compile(r"^x is 3\s*$"))
+    expect(table.get_by_role("log", name="stderr of the task")).to_contain_text("ZeroDivisionError: division by zero")
+    expect(table.get_by_role("tabpanel")).to_contain_text("x=3")
+    grid.focus()
+    page.page.keyboard.press("ArrowDown")  # no other cell of the notebook
+    page.page.keyboard.press("Home")
+    expect(grid).to_be_focused()
+    expect(grid).to_have_attribute("aria-valuetext", "task 0, done")
+
+
 def test_a_page_that_is_loaded_again_goes_on_and_a_closed_one_costs_nothing(
     notebook: Callable[..., Notebook], session: Session, jupyter: Server, tmp_path: Path
 ) -> None:

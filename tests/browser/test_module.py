@@ -12,6 +12,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
 
 from persist_magic.store import Bar, Progress, Usage
+from persist_magic.tasks import Counts
 from persist_magic.views import wire
 
 from ..conftest import wait_until
@@ -483,11 +484,343 @@ def test_a_card_is_one_job_with_the_same_actions(module: Callable[..., Module]) 
     expect(card.get_by_role("button", name="fetch train")).to_be_hidden()
 
 
+# ---------------------------------------------------------------- sweeps
+
+
+def counts(letters: str) -> Counts:
+    return Counts(len(letters), *(letters.count(letter) for letter in "dfcrq"))
+
+
+def sweep(name: str, letters: str, state: str = "running", **more: Any) -> Any:
+    return row(name, state, tasks=counts(letters), **more)
+
+
+def task(number: int, state: str, **more: Any) -> dict[str, Any]:
+    facts = {"task": number, "given": f"x={number}", "state": state, "reason": "", "note": "", "run": 1, "seconds": 2.5}
+    return {**facts, "result": "", "stdout": ["", 0], "stderr": ["", 0], **more}
+
+
+def opened(m: Module, letters: str, state: str = "running") -> Any:
+    """Open a sweep of these tasks; return the panel."""
+    m.rows(sweep("fit", letters, state), whole=True)
+    m.names()
+    m.page.locator("tr[data-name=fit]").click(position={"x": 5, "y": 5})
+    m.answer("tasks", letters)
+    m.pass_time(0.1)
+    return m.page.get_by_role("tabpanel")
+
+
+def asked_of(m: Module) -> list[int]:
+    """The tasks of which the page has asked, in order."""
+    return [each["task"] for each in m.sent("act") if each["verb"] == "task"]
+
+
+def test_a_sweep_is_one_row_with_a_bar(module: Callable[..., Module]) -> None:
+    m = module()
+    letters = "d" * 120 + "fff" + "rr" + "q" * 75
+    m.rows(sweep("fit", letters), sweep("all", "dd", "done"), row("one"), whole=True)
+    m.names()
+    bar = m.page.get_by_role("progressbar", name="tasks of fit")
+    expect(bar).to_have_attribute("aria-valuetext", "120 of 200 tasks done, 3 failed, 2 running")
+    assert (bar.get_attribute("aria-valuenow"), bar.get_attribute("aria-valuemax")) == ("123", "200")
+    widths = "each => [...each.children].map(part => Math.round(part.getBoundingClientRect().width))"
+    assert bar.evaluate(widths) == [24, 2, 2]  # few are seen, too
+    expect(m.page.locator("tr[data-name=fit]")).to_contain_text("120 of 200 tasks done, 3 failed, 2 running")
+    expect(m.page.locator("tr[data-name=fit]")).to_contain_text("61 %")
+    expect(m.page.get_by_role("progressbar", name="tasks of all")).to_have_attribute("aria-valuetext", "2 of 2 tasks done")
+    expect(m.page.get_by_role("progressbar", name="tasks of one")).to_have_count(0)
+    m.rows(sweep("fit", "d" * 150 + "f" * 50, "failed"))
+    m.pass_time(0.1)
+    expect(m.page.locator("tr[data-name=fit]")).to_contain_text("75 %")
+    m.rows(sweep("fit", "d" * 200, "done"))
+    m.pass_time(0.1)
+    expect(bar).to_have_attribute("aria-valuetext", "200 of 200 tasks done")
+    m.page.get_by_role("button", name="Progress").click()
+    assert m.names() == ["one", "all", "fit"]
+    m.page.get_by_role("button", name="Progress").click()
+    assert m.names()[-1] == "one"
+
+
+def test_what_can_be_done_with_a_sweep(module: Callable[..., Module]) -> None:
+    m = module(width=1600)
+    m.rows(sweep("fit", "dfq"), sweep("bad", "dfd", "failed"), sweep("good", "dd", "done"), whole=True)
+    m.names()
+
+    def shown(name: str) -> list[str]:
+        return list(m.page.locator(f"tr[data-name={name}]").get_by_role("button").all_inner_texts())
+
+    assert shown("fit") == ["tasks", "cancel"]
+    assert shown("bad") == ["tasks", "fetch", "rerun", "rerun failed", "clean"]
+    assert shown("good") == ["tasks", "fetch", "rerun", "clean"]
+    m.page.get_by_role("button", name="rerun failed bad").click()
+    assert m.sent("act")[-1]["verb"] == "rerun failed"
+    assert "task" not in m.sent("act")[-1]
+    m.answer("rerun failed", words="bad: run 2, of the tasks that were not done")
+    expect(m.page.locator(".persist-said")).to_have_text("bad: run 2, of the tasks that were not done")
+    m.page.locator("tr[data-name=fit]").click(position={"x": 5, "y": 5})
+    assert m.page.get_by_role("tab").all_inner_texts() == ["Tasks", "Details"]  # each task has a log of its own
+    expect(m.page.get_by_role("tab", name="Tasks")).to_have_attribute("aria-selected", "true")
+    m.page.get_by_role("tab", name="Details").click()
+    m.answer("details", DETAILS)
+    expect(m.page.get_by_role("tabpanel")).to_contain_text("ndarray (3,) float64")
+
+
+@pytest.mark.parametrize("width", [1300, 700, 480])
+def test_the_buttons_of_sweeps_have_room(module: Callable[..., Module], width: int) -> None:
+    m = module(width=width)
+    m.rows(sweep("fit", "dfq"), sweep("bad", "dfd", "failed"), sweep("good", "dd", "done"), whole=True)
+    m.names()
+    for name, verb in (("fit", "cancel"), ("bad", "rerun failed"), ("bad", "clean"), ("good", "clean")):
+        button = m.page.get_by_role("button", name=f"{verb} {name}")
+        expect(button).to_be_in_viewport(ratio=1)
+        cell = "each => { const inside = each.getBoundingClientRect(), cell = each.closest('td').getBoundingClientRect();"
+        assert button.evaluate(f"{cell} return inside.right <= cell.right - 8; }}")
+
+
+def test_ten_thousand_tasks_are_a_grid_that_the_keyboard_walks_through(module: Callable[..., Module]) -> None:
+    m = module()
+    letters = "d" * 5_000 + "f" + "d" * 2_000 + "f" + "q" * 2_998
+    panel = opened(m, "d5000fd2000fq2998")
+    assert panel.locator("*").count() < 60
+    for words in ("7000 done", "2 failed", "2998 queued"):
+        expect(panel).to_contain_text(words)
+    expect(panel.get_by_text("0 cancelled")).to_be_hidden()
+    grid = m.page.get_by_role("slider", name="task of fit")
+    assert letters[5_000] == "f"
+    expect(grid).to_have_attribute("aria-valuetext", "task 5000, failed")  # the first that failed
+    field = m.page.get_by_role("spinbutton", name="task")
+    expect(field).to_have_value("5000")
+    grid.focus()
+    keys = {
+        "Home": "task 0, done",
+        "ArrowRight": "task 1, done",
+        "End": "task 9999, queued",
+        "ArrowLeft": "task 9998, queued",
+    }
+    for key, words in keys.items():
+        m.page.keyboard.press(key)
+        expect(grid).to_have_attribute("aria-valuetext", words)
+    m.page.keyboard.press("Home")
+    m.page.keyboard.press("ArrowDown")
+    line = int(field.input_value())
+    assert line > 20
+    m.page.keyboard.press("ArrowUp")
+    expect(field).to_have_value("0")
+    m.page.keyboard.press("ArrowRight")
+    m.page.keyboard.press("ArrowUp")  # there is no line above
+    expect(field).to_have_value("1")
+    expect(grid).to_be_focused()
+    for number in (5000, 7001, 5000):
+        m.page.get_by_role("button", name="next failed task of fit").click()
+        expect(field).to_have_value(str(number))
+    field.fill("12")
+    expect(grid).to_have_attribute("aria-valuetext", "task 12, done")
+    field.fill("10000")  # there is none
+    expect(grid).to_have_attribute("aria-valuetext", "task 12, done")
+    assert asked_of(m) == [5000]  # one at a time, however fast a reader is
+    m.answer("task", task(5000, "failed"))
+    m.pass_time(0.1)
+    assert asked_of(m) == [5000, 12]
+    expect(panel).not_to_contain_text("x=5000")
+    m.answer("task", task(12, "done", result="144"))
+    expect(panel).to_contain_text(re.compile("Task 12.*done.*2.5 s.*x=12.*144", re.DOTALL))
+
+
+def pixel(m: Module, x: float, y: float) -> str:
+    """What a place of the grid's canvas has for a colour."""
+    return str(
+        m.page.locator(".persist-tasks-grid canvas").evaluate(
+            "(each, [x, y]) => [...each.getContext('2d').getImageData(x, y, 1, 1).data].join()", [x, y]
+        )
+    )
+
+
+def test_cells_have_the_colour_of_their_state_and_the_pointer_names_them(module: Callable[..., Module]) -> None:
+    m = module()
+    opened(m, "dfcrq")
+    m.answer("task", task(1, "failed"))
+    grid = m.page.get_by_role("slider", name="task of fit")
+    done, failed, cancelled, running, queued = (pixel(m, 2 + 18 * at + 8, 2 + 13) for at in range(5))
+    assert (done, failed, running) == ("27,110,32,255", "183,28,28,255", "11,87,164,255")
+    assert cancelled.endswith(",0")  # only a frame and a line through it
+    assert queued.endswith(",0")
+    grid.hover(position={"x": 2 + 18 * 3 + 5, "y": 8})
+    expect(m.page.locator(".persist-tip")).to_have_text("task 3, running")
+    grid.click(position={"x": 2 + 18 * 3 + 5, "y": 8})
+    expect(m.page.get_by_role("spinbutton", name="task")).to_have_value("3")
+    assert asked_of(m) == [1, 3]
+    grid.click(position={"x": 2 + 18 * 7, "y": 8})  # no task is there
+    expect(m.page.get_by_role("spinbutton", name="task")).to_have_value("3")
+    m.rows(sweep("fit", "dfcdr"))
+    m.pass_time(2.1)
+    m.answer("tasks", "dfcdr")
+    m.pass_time(0.1)
+    assert pixel(m, 2 + 18 * 3 + 5, 2 + 3) == done
+
+
+def test_all_tasks_are_asked_for_again_once_a_second_if_something_changed(module: Callable[..., Module]) -> None:
+    m = module()
+    opened(m, "drrqq")
+    m.answer("task", task(0, "done"))
+
+    def asked() -> int:
+        return len([each for each in m.sent("act") if each["verb"] == "tasks"])
+
+    m.pass_time(5)
+    assert (asked(), asked_of(m)) == (1, [0])  # nothing has changed
+    for letters in ("ddrrq", "dddrr", "ddddr"):
+        m.rows(sweep("fit", letters))
+    assert asked() == 2
+    m.rows(sweep("fit", "ddddd"))
+    assert asked() == 2  # the answer is not there
+    m.answer("tasks", "ddddr")
+    m.rows(sweep("fit", "ddddd"))
+    assert asked() == 2
+    m.pass_time(2.1)
+    assert asked() == 3
+    m.answer("tasks", "ddddd")
+    expect(m.page.get_by_role("tabpanel")).to_contain_text("5 done")
+    m.pass_time(3)
+    assert (asked(), asked_of(m)) == (3, [0])
+    m.page.get_by_role("button", name="close fit").click()
+    m.rows(sweep("fit", "rrrrr", run=2))
+    m.pass_time(3)
+    assert asked() == 3
+
+
+def test_a_task_that_runs_is_followed_and_cancelled(module: Callable[..., Module]) -> None:
+    m = module()
+    panel = opened(m, "rq")
+    m.answer("task", task(0, "running", stdout=["epoch 1\n", 0], seconds=1.0))
+    log = m.page.get_by_role("log", name="stdout of the task")
+    expect(log).to_have_text(re.compile("^epoch 1\\s*$"))
+    for note in ("one", "two", "three"):
+        m.rows(sweep("fit", "rq", note=note))
+    assert asked_of(m) == [0]
+    m.pass_time(2.1)
+    assert asked_of(m) == [0, 0]
+    m.pass_time(3)
+    assert asked_of(m) == [0, 0]  # the answer is not there
+    text = "".join(f"epoch {at}\n" for at in range(1, 100))
+    m.answer("task", task(0, "running", stdout=[text, 5000], seconds=2.0))
+    expect(panel).to_contain_text("the end; 5.0 kB stand before it, which %persist_log fit --task 0 shows")
+    assert log.evaluate("each => each.scrollTop + each.clientHeight >= each.scrollHeight - 2")
+    cancel = m.page.get_by_role("button", name="cancel task 0 of fit")
+    cancel.focus()
+    m.page.keyboard.press("Enter")
+    expect(m.page.get_by_role("alertdialog")).to_contain_text("Cancel task 0 of fit? The others go on.")
+    m.page.get_by_role("button", name="Cancel the task").click()
+    asked = m.answer("cancel task", words="task 0 of fit: cancel asked for")
+    assert (asked["name"], asked["task"]) == ("fit", 0)
+    expect(m.page.locator(".persist-said")).to_have_text("task 0 of fit: cancel asked for")
+    expect(cancel).to_be_focused()
+    m.pass_time(2.1)
+    m.answer("task", task(0, "running", note="cancel asked for", stdout=[text, 5000]))
+    kill = m.page.get_by_role("button", name="kill task 0 of fit")
+    expect(kill).to_be_focused()
+    m.rows(sweep("fit", "cr"))
+    m.pass_time(2.1)
+    m.answer("tasks", "cr")
+    m.answer("task", task(0, "cancelled", reason="cancelled by anna", stdout=[text, 5000]))
+    m.pass_time(2.1)  # it is asked for once more, since all tasks were asked for meanwhile
+    m.answer("task", task(0, "cancelled", reason="cancelled by anna", stdout=[text, 5000]))
+    expect(panel).to_contain_text("cancelled by anna")
+    expect(kill).to_be_hidden()
+    expect(m.page.get_by_role("slider", name="task of fit")).to_be_focused()
+    before = len(asked_of(m))
+    m.pass_time(5)
+    assert len(asked_of(m)) == before
+
+
+def test_what_a_task_cannot_tell_is_said_and_asked_for_again(module: Callable[..., Module]) -> None:
+    m = module()
+    panel = opened(m, "df")
+    m.answer("task", ok=False, words="the journal cannot be read")
+    expect(panel).to_contain_text("the journal cannot be read")
+    m.pass_time(2.1)
+    assert asked_of(m) == [1, 1]
+    m.answer("task", task(1, "failed", reason="ValueError: no"))
+    expect(panel).not_to_contain_text("the journal cannot be read")
+    expect(panel).to_contain_text("ValueError: no")
+
+
+def test_hostile_texts_of_a_task_stay_texts(module: Callable[..., Module]) -> None:
+    m = module()
+    panel = opened(m, "f")
+    texts = dict.fromkeys(("given", "reason", "note", "result"), HOSTILE)
+    m.answer("task", task(0, "failed", **texts, stdout=[HOSTILE, 0], stderr=[HOSTILE, 0]))
+    expect(m.page.get_by_role("log", name="stderr of the task")).to_contain_text("<script>window.hacked = 1</script>")
+    assert (panel.text_content() or "").count("<script>window.hacked = 1</script>") == 6
+    m.pass_time(2)
+    assert m.page.evaluate("window.hacked") is None
+    assert m.page.locator("#cell script, #cell img").count() == 0
+
+
+def test_a_panel_whose_name_becomes_another_kind_of_jobs_is_closed(module: Callable[..., Module]) -> None:
+    m = module()
+    opened(m, "dr")
+    m.rows(row("fit"))
+    expect(m.page.get_by_role("tabpanel")).to_have_count(0)
+
+
+def test_a_sweep_that_takes_the_name_of_a_larger_one_is_shown_anew(module: Callable[..., Module]) -> None:
+    m = module()
+    panel = opened(m, "d8f")
+    m.answer("task", task(8, "failed", reason="ValueError: of the older"))
+    m.rows(sweep("fit", "dd", "done", submitted=m.now()))
+    m.pass_time(2.1)
+    m.answer("tasks", "dd")
+    m.answer("task", task(0, "done", result="of the newer"))
+    expect(m.page.get_by_role("slider", name="task of fit")).to_have_attribute("aria-valuetext", "task 0, done")
+    m.pass_time(2.1)
+    m.answer("task", task(0, "done", result="of the newer"))
+    expect(panel).to_contain_text("of the newer")
+    expect(panel).not_to_contain_text("of the older")
+
+
+def test_the_card_of_a_sweep_has_the_bar_and_opens_its_tasks(module: Callable[..., Module]) -> None:
+    m = module(card="fit")
+    m.rows(sweep("fit", "dfr"), whole=True)
+    m.pass_time(0.1)
+    bar = m.page.get_by_role("progressbar", name="tasks of fit")
+    expect(bar).to_have_attribute("aria-valuetext", "1 of 3 tasks done, 1 failed, 1 running")
+    expect(m.page.locator(".persist-card")).to_contain_text("1 of 3 tasks done, 1 failed, 1 running")
+    m.page.get_by_role("button", name="tasks fit").click()
+    m.answer("tasks", "dfr")
+    m.answer("task", task(1, "failed", reason="ValueError: no"))
+    expect(m.page.get_by_role("tabpanel", name="Tasks of fit")).to_contain_text("ValueError: no")
+
+
+@pytest.mark.parametrize("light", [True, False], ids=["light", "dark"])
+def test_axe_finds_nothing_in_a_sweep(module: Callable[..., Module], light: bool) -> None:
+    m = module(light=light)
+    panel = opened(m, "d40f3c2r5q20")
+    m.rows(sweep("bad", "dfd", "failed"))
+    m.answer("task", task(40, "failed", reason="ValueError: no", result="1", stdout=["epoch 1\n" * 99, 5000]))
+    expect(panel).to_contain_text("ValueError: no")
+    assert faults(m) == []
+    m.page.get_by_role("slider", name="task of fit").press("End")
+    m.answer("task", task(69, "queued", reason="waiting for its turn", seconds=None))
+    expect(m.page.get_by_role("button", name="cancel task 69 of fit")).to_be_visible()
+    m.page.get_by_role("slider", name="task of fit").hover(position={"x": 20, "y": 8})
+    assert faults(m) == []
+
+
 def test_in_colab_the_page_pulls(module: Callable[..., Module]) -> None:
     m = module(colab=True)
     m.rows(row("a"), whole=True)
     m.pass_time(6.5)
     assert [(each["do"], each["pull"]) for each in m.sent()] == [("hello", True), *[("alive", True)] * 3]
+
+
+def faults(m: Module) -> list[tuple[str, list[str]]]:
+    """What axe-core finds, but for what belongs to a whole page."""
+    found = Axe().run(m.page.main_frame).response["violations"]
+    return [
+        (each["id"], [node["html"][:200] for node in each["nodes"]])
+        for each in found
+        if each["id"] not in ("region", "page-has-heading-one", "landmark-one-main")
+    ]
 
 
 @pytest.mark.parametrize("light", [True, False], ids=["light", "dark"])
@@ -498,26 +831,16 @@ def test_axe_finds_nothing(module: Callable[..., Module], light: bool, shown: st
     m.rows(running("train"), *(states if shown == "table" else []), whole=True)
     m.pass_time(0.2)
     m.page.get_by_role("button", name=re.compile("(cancel|kill) train")).click()
-    axe = Axe()
-
-    def faults() -> list[tuple[str, list[str]]]:
-        found = axe.run(m.page.main_frame).response["violations"]
-        return [
-            (each["id"], [node["html"][:200] for node in each["nodes"]])
-            for each in found
-            if each["id"] not in ("region", "page-has-heading-one", "landmark-one-main")
-        ]
-
-    assert faults() == []
+    assert faults(m) == []
     m.page.get_by_role("button", name="Let it run").click()
     m.page.get_by_role("button", name="log train").click()
     m.say("log", name="train", err=False, part=1, keep=0, text="epoch 1\n", before=100)
-    assert faults() == []
+    assert faults(m) == []
     m.page.get_by_role("tab", name="Details").click()
     pieces = [[kind, "word "] for kind in ("comment", "keyword", "builtin", "definition", "string", "literal", "")]
     m.say("answer", {**DETAILS, "cell": pieces}, request=m.sent("act")[-1]["request"], ok=True, words="", ask="")
     expect(m.page.get_by_role("tabpanel")).to_contain_text("helpers")
-    assert faults() == []
+    assert faults(m) == []
     m.pass_time(100)
     expect(m.page.get_by_role("alert")).to_be_visible()
-    assert faults() == []
+    assert faults(m) == []

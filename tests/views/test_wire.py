@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from persist_magic.monitor import Row
 from persist_magic.store import Bar, Progress, Usage
+from persist_magic.tasks import Counts
 from persist_magic.views import wire
 
 from ..kernels import taken
@@ -44,6 +45,7 @@ ROWS = st.builds(
     started=TIMES,
     ended=TIMES,
     progress=st.none() | bars(),
+    tasks=st.none() | st.builds(Counts, *[st.integers(0, 9)] * 7),
     usage=st.none() | usages(),
     last_line=TEXTS,
     staleness=TEXTS,
@@ -86,6 +88,7 @@ def running(**more: Any) -> Row:
         (replace(running(), usage=Usage(5.0, 5.0, (2.0, 3.0), (6e8, 7e8))), ["a", 0, 15, [2, 3], 16, [6e8, 7e8]]),
         (replace(running(), usage=Usage(5.0, 5.0, (9.0,), (6e8,))), ["a", 0, 15, [9], 16, [6e8]]),
         (replace(running(), usage=None), ["a", 0, 15, [], 16, []]),
+        (running(tasks=Counts(200, 120, 3, 1, 2, 74)), ["a", 0, 19, [120, 3, 1, 2, 200]]),
         (running(seen=50.0, stale=True), ["a", 0, 6, 50.0]),
         (running(seen=50.0), None),
     ],
@@ -107,3 +110,18 @@ def test_twenty_changed_rows_are_small() -> None:
         ]
         data = json.dumps(wire.changes(rows, sent), separators=(",", ":"))
     assert len(data) < 5000
+
+
+def test_of_a_sweep_that_goes_on_only_counts_and_words_are_sent() -> None:
+    sent: dict[str, wire.Values] = {}
+    for at in (1000, 1001):
+        progress = Progress(1.7e9 + at, (Bar("tasks", at, 10_000, "it", 60.0),))
+        sweep = Row("a", "running", "", run=1, progress=progress, tasks=Counts(10_000, at, running=2, queued=9998 - at))
+        (change,) = wire.changes([sweep], sent)
+    assert change == ["a", 0, 13, "tasks 10 %, 1001/10000, 8 min left", 19, [1001, 0, 0, 2, 10_000]]
+
+
+def test_a_job_that_is_run_again_as_one_cell_is_no_sweep() -> None:
+    sent: dict[str, wire.Values] = {}
+    wire.changes([running(tasks=Counts(2, running=2))], sent)
+    assert wire.changes([running()], sent) == [["a", 0, 19, None]]
