@@ -95,14 +95,14 @@ def submission_line(submission: Submission, now: float) -> str:
         if status.state.ended and status.state.value != "done":
             line += f"; %persist_rerun {job.name} runs it again"
         return harmless(line)
-    tasks = f"{tasks_words(job)}; " if job.spec().tasks else ""
+    tasks = f"{grouping_words(job)}; " if job.spec().tasks else ""
     return harmless(
         f"{job.name} → {job.spec().backend}, {submission.id}; {tasks}"
         f"shipped {shipped(submission.capture.names, submission.capture.size)}"
     )
 
 
-def tasks_words(job: Job) -> str:
+def grouping_words(job: Job) -> str:
     """Return how many tasks a sweep has, and how they are grouped: "10000 tasks in 48 chunks of 209"."""
     submitted, count = job.directory.current_run().submitted(), job.spec().tasks
     words = f"{count} task{'' if count == 1 else 's'}"
