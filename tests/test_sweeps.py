@@ -280,6 +280,32 @@ def test_tasks_draw_different_random_numbers(session: Session) -> None:
     assert len({a for a, _, _ in drawn}) == len({b for _, b, _ in drawn}) == 4
 
 
+def test_what_a_cell_imports_first_is_imported_once(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    (tmp_path / "counted.py").write_text(f"open({str(log)!r}, 'a').write('x')\nvalue = 10")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert sweep(session, "first", "from counted import value\nvalue + n", n=range(4)).fetch(60) == [10, 11, 12, 13]
+    assert log.read_text() == "x"
+    # what the cell does before may matter for the import
+    later = "import os\nos.environ['MODE'] = str(n)\nimport counted\ncounted.value + n"
+    assert sweep(session, "later", later, n=range(4)).fetch(60) == [10, 11, 12, 13]
+    assert log.read_text() == "x" * 5
+    with pytest.raises(TasksFailed, match="No module named 'not_there'"):
+        sweep(session, "missing", "import not_there\nn", n=range(2)).fetch(60)
+
+
+def test_figures_of_tasks_are_theirs(session: Session) -> None:
+    pytest.importorskip("matplotlib")
+    cell = "import matplotlib.pyplot as plt\nfig, ax = plt.subplots(figsize=(n, 1))\nax.plot([0, n])\nn"
+    job = sweep(session, "fit", cell, n=[2, 4])
+    assert job.fetch(120) == [2, 4]
+    pictures = [[each["data"] for each in task.outputs() if "image/png" in each.get("data", ())] for task in job]
+    assert [len(each) for each in pictures] == [1, 1]
+    assert pictures[0] != pictures[1]
+
+
 def test_what_a_task_displays_is_its_own(session: Session) -> None:
     cell = "print('first', n)\ndisplay({'n': n})\nimport sys\nprint('last', n, file=sys.stderr)"
     job = sweep(session, "fit", cell, n=range(3), options=["--slots", "1"])

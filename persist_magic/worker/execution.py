@@ -279,10 +279,32 @@ class Execution:
 
     # ---- running
 
+    def import_ahead(self) -> None:
+        """Import what the cell imports before it does anything else, so that the tasks of a sweep need not, each of them.
+
+        What cannot be imported the cell will tell.
+        """
+        import importlib
+
+        for statement in self._parsed().body:
+            names = []
+            if isinstance(statement, ast.Import):
+                names = [each.name for each in statement.names]
+            elif isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
+                names = [statement.module]
+            if not names:
+                return
+            for name in names:
+                with contextlib.suppress(Exception):
+                    importlib.import_module(name)
+
+    def _parsed(self) -> ast.Module:
+        # cell.py holds a comment line above the cell, so its numbers are the notebook's
+        return ast.parse("\n" + self.spec.code, self.job.cell_path, feature_version=sys.version_info[:2])
+
     def compiled(self) -> tuple[types.CodeType, types.CodeType | None]:
         """Return the cell's statements, and its last one apart if it is an expression."""
-        # cell.py holds a comment line above the cell, so its numbers are the notebook's
-        tree = ast.parse("\n" + self.spec.code, self.job.cell_path, feature_version=sys.version_info[:2])
+        tree = self._parsed()
         last: ast.Expr | None = None
         if tree.body and isinstance(tree.body[-1], ast.Expr):
             last = tree.body.pop()  # type: ignore[assignment]

@@ -115,6 +115,7 @@ class _Dispatcher:
             self.execution.lay_world()
             self.axes: list[each.Axis] = self.execution.namespace.pop(each.EACH)
             self.code = self.execution.compiled()
+            self.execution.import_ahead()
         except BaseException as error:  # noqa: BLE001  whatever it is, each task would end by it
             return self._broken(error)
         gc.collect()

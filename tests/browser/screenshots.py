@@ -5,6 +5,7 @@ Owns what is seen on them. They are written to notebooks/pictures.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -27,7 +28,7 @@ TRAIN = """%%persist train
 from sklearn.neural_network import MLPClassifier
 from tqdm import tqdm
 model = MLPClassifier((256, 128), random_state=0)
-for epoch in tqdm(range(2000), desc="epochs"):
+for epoch in tqdm(range(8000), desc="epochs"):
     model.partial_fit(images[:1500], labels[:1500], classes=range(10))
     if epoch % 10 == 0:
         print(f"epoch {epoch}: accuracy {model.score(images[1500:], labels[1500:]):.4f}")
@@ -44,6 +45,12 @@ ax.set(xlabel="component", ylabel="variance", title="Variance of the digits")
 values[-3:]"""
 CLUSTER = """%%persist cluster
 labels.reshape(10, 180)"""
+SWEEP = """%%persist svc --each C=np.linspace(0, 5, 21) --each gamma=np.logspace(-5, 1, 20)
+from sklearn.svm import SVC
+model = SVC(C=C, gamma=gamma).fit(images[:1500], labels[:1500])
+score = model.score(images[1500:], labels[1500:])
+print(f"C {C:g}, gamma {gamma:.3g}: {len(model.support_)} support vectors, accuracy {score:.4f}")
+score"""
 QUEUED = """%%persist boots -- --slots 1
 sum(rng.random(10**7).mean() for _ in range(100))"""
 
@@ -51,13 +58,13 @@ sum(rng.random(10**7).mean() for _ in range(100))"""
 def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     place = Path(tempfile.mkdtemp(prefix="persist-pictures-"))
-    cells = [SETUP, CALCPI, SPECTRUM, CLUSTER, TRAIN, QUEUED, "%persist_status"]
+    cells = [SETUP, CALCPI, SPECTRUM, CLUSTER, TRAIN, QUEUED, "%persist_status", SWEEP]
     with chromium() as browser, server(place, PERSIST_ROOT=str(place / "jobs")) as jupyter:
         jupyter.write("pictures.ipynb", cells)
         notebook = Notebook(browser, jupyter, "pictures.ipynb", device_scale_factor=2)
         notebook.page.set_viewport_size({"width": 1560, "height": 1200})
         try:
-            for at in range(len(cells)):
+            for at in range(7):
                 notebook.run(at)
             dashboard = notebook.output(6).locator(".persist-magic")
             expect(dashboard.locator("tr[data-name=spectrum]")).to_contain_text("done", timeout=120_000)
@@ -68,6 +75,18 @@ def main() -> None:
             expect(dashboard.get_by_role("log")).to_contain_text("epoch 0")
             dashboard.scroll_into_view_if_needed()
             dashboard.screenshot(path=PICTURES / "dashboard.png")
+            for job in jobs(place / "jobs"):
+                job.cancel(force=True)
+            notebook.run(7)
+            sweep = notebook.output(7).locator(".persist-magic")
+            sweep.get_by_role("button", name="tasks svc").click()
+            expect(sweep.locator(".persist-line").first).to_contain_text(
+                re.compile("2[5-9][0-9] of 420 tasks done"), timeout=300_000
+            )
+            sweep.get_by_role("spinbutton", name="task").fill("217")
+            expect(sweep).to_contain_text("support vectors")
+            sweep.scroll_into_view_if_needed()
+            sweep.screenshot(path=PICTURES / "sweep.png")
             notebook.page.evaluate(
                 "window.jupyterapp.commands.execute('apputils:change-theme', { theme: 'JupyterLab Dark' })"
             )
