@@ -11,7 +11,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -242,13 +242,18 @@ def _cancel(words: argparse.Namespace) -> int:
             continue
         job.cancel(force=words.force)
         _touched(job)
-        live.append(job)
-    deadline = time.monotonic() + _CANCEL_SECONDS
-    for job in live:
-        while not (status := job.status()).state.ended and time.monotonic() < deadline:
-            time.sleep(0.02)
-        print(harmless(f"{job.name}: {status.describe(time.time())}"))
+        live.append((job.name, job))
+    _tell_ends(live)
     return 0
+
+
+def _tell_ends(cancelled: Sequence[tuple[str, Job | Task]]) -> None:
+    """Tell what has become of what was cancelled; for a short while the end is waited for."""
+    deadline = time.monotonic() + _CANCEL_SECONDS
+    for name, each in cancelled:
+        while not (status := each.status()).state.ended and time.monotonic() < deadline:
+            time.sleep(0.02)
+        print(harmless(f"{name}: {status.describe(time.time())}"))
 
 
 def _cancel_tasks(chosen: list[Job], words: argparse.Namespace) -> int:
@@ -258,11 +263,7 @@ def _cancel_tasks(chosen: list[Job], words: argparse.Namespace) -> int:
     tasks = [sweep[number] for number in sweep.numbers(words.task)]
     sweep.cancel_tasks(words.task, words.force)
     _touched(sweep)
-    deadline = time.monotonic() + _CANCEL_SECONDS
-    for task in tasks:
-        while not (status := task.status()).state.ended and time.monotonic() < deadline:
-            time.sleep(0.05)
-        print(harmless(f"{sweep.name}, task {task.index}: {status.describe(time.time())}"))
+    _tell_ends([(f"{sweep.name}, task {task.index}", task) for task in tasks])
     return 0
 
 

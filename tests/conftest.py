@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import os
+import subprocess
 import sys
 import time
 import types
@@ -93,6 +94,16 @@ def session(root: str) -> Iterator[Session]:
 def marker(tmp_path: Path) -> Path:
     """A file by which a cell tells the test where it is."""
     return tmp_path / "marker"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MB; to mount it takes root."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)], check=True)
+    yield disk
+    subprocess.run(["umount", "--lazy", str(disk)], check=True)
 
 
 def alive(pid: int) -> bool:

@@ -950,16 +950,6 @@ def test_an_unknown_name_suggests_a_known_one(session: Session) -> None:
         session.job("calcip")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Path:
-    """A file system of 1 MB, in a mount namespace of root's."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", str(disk)], check=True)
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
-
-
 def test_a_full_disk_is_told_and_leaves_nothing(session: Session, small_disk: Path) -> None:
     session.root = str(small_disk / "root")
     session.run("big = list(range(10**6))")

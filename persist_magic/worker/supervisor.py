@@ -488,7 +488,8 @@ def persistently(write: Callable[[], None], what: str) -> bool:
             write()
             return True
         except OSError as error:
-            print(f"persist_magic: cannot write {what}: {error}", file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError):  # stderr is a file of the same disk
+                print(f"persist_magic: cannot write {what}: {error}", file=sys.stderr, flush=True)
             if pause is None or error.errno == errno.ENOENT:
                 return False
             time.sleep(pause)
