@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from persist_magic.journal import Journal
+from persist_magic.processes import ProcessId
 from persist_magic.status import JobState, Status
-from persist_magic.tasks import Counts, combined, progress_remark, tasks_progress
+from persist_magic.store import Ended, JobDirectory, Started, TaskBegan, TaskEnded
+from persist_magic.tasks import Chunk, Counts, combined, progress_remark, tasks_progress
 
 E, Q, R, D, F, C = (
     JobState.EMPTY,
@@ -129,6 +134,33 @@ def test_success_is_claimed_only_if_all_tasks_are_done(states: list[JobState], d
     if found.state.ended and done < len(states):
         assert found.state in (F, C)
         assert found.reason
+
+
+def test_what_had_begun_when_a_chunk_was_cut_off_waits_again(tmp_path: Path) -> None:
+    (tmp_path / "run-1").mkdir()
+    run = JobDirectory(str(tmp_path), "job").run(1)
+    journal, known = Journal(run.journal_path(0)), Chunk(run, 0, range(4))
+    started = Started(1.0, ProcessId.of(1), None).to_line()
+    ended = TaskEnded(2.0, 1.0, 0, (0, 0, 0), (0, 0, 0), "why").to_line()
+    began = TaskBegan(1.0, 0, (0, 0, 0)).to_line()
+    for word, task, content in (
+        ("started", 0, started),
+        ("began", 0, began),
+        ("done", 0, ended),
+        ("began", 1, began),
+        ("interrupted", 1, ended),
+        ("began", 2, began),
+    ):
+        journal.append(word, task, content)
+    known.refresh()
+    assert [known.word(task) for task in range(4)] == ["done", "interrupted", "began", ""]
+    journal.append("ended", 0, Ended(3.0, "failed", "", None, 9, 0.0, 0, "", final=False).to_line())
+    known.refresh()
+    assert known.ended is not None
+    journal.append("started", 0, started)
+    known.refresh()
+    assert [known.word(task) for task in range(4)] == ["done", "", "", ""]
+    assert (known.ended, known.over, known.words["began"]) == (None, 1, 0)
 
 
 @pytest.mark.parametrize(
