@@ -18,7 +18,18 @@ from .errors import UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from typing import Any
+    from typing import Any, Protocol, TypeVar
+
+    class Request(Protocol):
+        """See `store.CancelRequest`."""
+
+        @property
+        def tasks(self) -> str: ...
+
+        @property
+        def force(self) -> bool: ...
+
+    R = TypeVar("R", bound=Request)
 
     Axis = tuple[tuple[str, ...], list[Any]]
     """Names, and what they are given, one value for each task along this axis; a tuple of values for several names."""
@@ -117,11 +128,7 @@ def parse(text: str) -> tuple[tuple[str, ...], str]:
     names = tuple(name.strip() for name in match[1].strip("()").split(",") if name.strip()) if match else ()
     if match is None or not names:
         raise UsageError(f"--each takes NAME=EXPRESSION, as in --each alpha=np.logspace(-4, 0, 200), not {text.strip()!r}")
-    for name in names:
-        if not name.isidentifier() or keyword.iskeyword(name) or (name.startswith("__") and name.endswith("__")):
-            raise UsageError(f"--each: {name!r} is no name for a variable")
-    if len(set(names)) < len(names):
-        raise UsageError(f"--each {','.join(names)}: a name stands twice")
+    _check_names(names)
     try:
         compile(match[2].strip(), "<--each>", "eval", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
@@ -129,6 +136,15 @@ def parse(text: str) -> tuple[tuple[str, ...], str]:
             f"--each {','.join(names)}: {match[2].strip()!r} is no Python expression: {getattr(error, 'msg', error)}"
         ) from None
     return names, match[2].strip()
+
+
+def _check_names(names: Sequence[str]) -> None:
+    for name in names:
+        named = isinstance(name, str) and name.isidentifier() and not keyword.iskeyword(name)
+        if not named or (name.startswith("__") and name.endswith("__")):
+            raise UsageError(f"--each: {name!r} is no name for a variable")
+    if len(set(names)) < len(names):
+        raise UsageError(f"--each {','.join(names)}: a name stands twice")
 
 
 def evaluate(texts: Iterable[str], namespace: dict[str, Any]) -> list[Axis]:
@@ -161,6 +177,7 @@ def checked(axes: Sequence[tuple[tuple[str, ...], Any]]) -> list[Axis]:
     made: list[Axis] = []
     seen: set[str] = set()
     for names, values in axes:
+        _check_names(names)
         what = f"--each {','.join(names)}"
         if twice := seen.intersection(names):
             raise UsageError(f"--each: {', '.join(sorted(twice))} is given twice")
@@ -240,3 +257,24 @@ def read(text: str) -> list[int]:
     if not found:
         raise ValueError("no tasks are named; write them as 3,7,19-40")
     return sorted(found)
+
+
+def cancelled(requests: Iterable[R]) -> dict[int, R]:
+    """Return for each task whose end has been asked for by whom: the first to ask, or to ask for its end at once.
+
+    Parameters
+    ----------
+    requests : iterable of CancelRequest
+        In order.
+
+    Raises
+    ------
+    ValueError
+        If one of them names no tasks.
+    """
+    found: dict[int, R] = {}
+    for request in requests:
+        for task in read(request.tasks):
+            if task not in found or (request.force and not found[task].force):
+                found[task] = request
+    return found

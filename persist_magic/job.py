@@ -13,7 +13,7 @@ import os
 import time
 import types
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -245,6 +245,11 @@ def settings_of(
     return runner.settings(options, after) if tasks is None else runner.settings(options, after, tasks)
 
 
+def _of_chunk(status: Status) -> Status:
+    """The state of a chunk, whose records stand in its journal."""
+    return replace(status, source="journal") if status.source in ("ended.json", "outcome.json") else status
+
+
 def _is_final(evidence: Evidence) -> bool:
     """Whether the files tell for good how it ended."""
     return evidence.ended is not None and evidence.ended.final
@@ -338,7 +343,7 @@ class Job:
         self.variables = Variables(self)
         self._spec: tuple[tuple[int, int], JobSpec] | None = None
         self.counts: Counts | None = None
-        self._chunks: Sequence[Status] = ()
+        self._chunks: tuple[int, Sequence[Status]] = (0, ())  # of a sweep: of which run, and the states of its chunks
 
     @property
     def path(self) -> Path:
@@ -433,14 +438,14 @@ class Job:
         with ledger(self.directory, self.spec()) as known:
             evidences = known.evidences(self._sweep_base(known), {})
             if all(_is_final(each) for each in evidences):
-                return self._whole(known, [resolve(each) for each in evidences])
+                return self._whole(known, [_of_chunk(resolve(each)) for each in evidences])
             return [self._query(each, chunk) for chunk, each in enumerate(evidences) if not _is_final(each)]
 
     def _sweep_settled(self, observations: Mapping[int | None, Observation]) -> Status:
         with ledger(self.directory, self.spec()) as known:
             heard = {chunk: word for chunk, word in observations.items() if chunk is not None}
             evidences = known.evidences(self._sweep_base(known), heard)
-            chunks = [resolve(each) for each in evidences]
+            chunks = [_of_chunk(resolve(each)) for each in evidences]
             kept = {
                 str(number): asdict(observed)
                 for number, (evidence, status) in enumerate(zip(evidences, chunks, strict=True))
@@ -453,10 +458,21 @@ class Job:
                     write_atomic(known.run.observed_path, record.to_bytes(), sync=False)
             return self._whole(known, chunks)
 
+    @contextlib.contextmanager
+    def _with_chunks(self) -> Iterator[tuple[Ledger, Sequence[Status]]]:
+        """Give what is known of a sweep's tasks, with the states of the chunks of that very run."""
+        while True:
+            self.status()
+            number, chunks = self._chunks
+            with ledger(self.directory, self.spec()) as known:
+                if known.run.number == number and len(known.chunks) == len(chunks):
+                    yield known, chunks
+                    return
+
     def _whole(self, known: Ledger, chunks: Sequence[Status]) -> Status:
         """The sweep's state from its chunks'; the counts that go with it are kept, too."""
         self.counts = known.counts(chunks)
-        self._chunks = chunks
+        self._chunks = known.run.number, chunks
         failure = known.first_failure() if self.counts.failed > self.counts.lost else ""
         return combined(chunks, self.counts, failure, known.first_loss(chunks), known.torn)
 
@@ -992,8 +1008,8 @@ class Job:
             return range(spec.tasks)
         if not spec.tasks:
             raise UsageError(f"job {self.name} is one cell and no sweep; %persist_rerun {self.name} runs it again")
-        with ledger(self.directory, spec) as known:
-            again = [task for task, word in known.words(self._chunks) if word != JobState.DONE.value]
+        with self._with_chunks() as (known, chunks):
+            again = [task for task, word in known.words(chunks) if word != JobState.DONE.value]
         if not again:
             raise UsageError(f"all {spec.tasks} tasks of job {self.name} are done; none is run again")
         return again

@@ -20,6 +20,7 @@ from .store import JobDirectory, open_regular
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import BinaryIO
 
 _LARGEST_PART = 1 << 24
 
@@ -59,9 +60,6 @@ class Journal:
         self.path = path
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(path, flags, 0o600)
-        size = os.fstat(self._descriptor).st_size
-        # the end of a line that a crash cut off is its own line, and not the beginning of the next one
-        self._torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
 
     def lock(self) -> bool:
         """Claim the journal as long as this process, or one that it forked, has it open; false if another has."""
@@ -80,12 +78,12 @@ class Journal:
             If the disk is full; then nothing of it counts, and it may be tried again.
         """
         line = framed(word, number, content)
-        data = b"\n" + line if self._torn else line
-        self._torn = True
-        count = os.write(self._descriptor, data)
-        if count < len(data):
+        size = os.fstat(self._descriptor).st_size
+        # what a crash or a full disk cut off, whoever wrote it, is a line of its own and not the beginning of this one
+        torn = size > 0 and os.pread(self._descriptor, 1, size - 1) != b"\n"
+        data = b"\n" + line if torn else line
+        if os.write(self._descriptor, data) < len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self.path)
-        self._torn = False
 
     def touch(self) -> None:
         """Let its modification time say that the writer lives."""
@@ -124,6 +122,7 @@ class Reader:
         self.written: float | None = None
         self.torn = 0
         self._inode, self.offset = 0, 0
+        self._file: BinaryIO | None = None
 
     def news(self) -> Iterator[tuple[str, int, int, bytes]]:
         """Yield word, number, place in the file and content of each line that is new; begin anew if it is another file.
@@ -165,6 +164,23 @@ class Reader:
                 self.torn += 1
             start += len(line) + 1
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the file open for many calls of `content`."""
+        try:
+            file = open_regular(self.path)
+        except FileNotFoundError:
+            yield
+            return
+        except OSError as error:
+            raise self._damaged(error) from None
+        with file:
+            self._file = file
+            try:
+                yield
+            finally:
+                self._file = None
+
     def content(self, place: int, length: int) -> bytes:
         """Return the content of a line that was read before.
 
@@ -173,10 +189,11 @@ class Reader:
         Damaged
             If it cannot be read.
         """
+        if self._file is not None:
+            return os.pread(self._file.fileno(), length, place)
         try:
             with open_regular(self.path) as file:
-                file.seek(place)
-                return file.read(length)
+                return os.pread(file.fileno(), length, place)
         except OSError as error:
             raise self._damaged(error) from None
 

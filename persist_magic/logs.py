@@ -28,13 +28,24 @@ def read_log(path: str, tail: int | None = None) -> str:
 
 def read_span(path: str, start: int, stop: int | None, tail: int | None = None) -> str:
     """Return what stands in a log between two places, or its last `tail` lines; up to the end if `stop` is None."""
+    return _span(path, start, stop)[tail_of_span(path, start, stop, tail) :].decode("utf-8", "replace")
+
+
+def tail_of_span(path: str, start: int, stop: int | None, tail: int | None) -> int:
+    """Return how many bytes of a part of a log stand before its last `tail` lines; 0 for None."""
+    if tail is None:
+        return 0
+    lines = _span(path, start, stop).splitlines(keepends=True)
+    return sum(map(len, lines[: max(0, len(lines) - tail)]))
+
+
+def _span(path: str, start: int, stop: int | None) -> bytes:
     stop = log_size(path) if stop is None else stop
     parts = []
     while start < stop and (part := read_part(path, start, min(_PART, stop - start))):
         start += len(part)
         parts.append(part)
-    text = b"".join(parts).decode("utf-8", "replace")
-    return text if tail is None else "".join(text.splitlines(keepends=True)[-tail:] if tail else ())
+    return b"".join(parts)
 
 
 def log_size(path: str) -> int:

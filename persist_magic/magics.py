@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+from IPython.utils.text import DollarFormatter
 from traitlets import List as ListTrait
 from traitlets import Unicode
 from traitlets.config import Configurable
@@ -174,6 +175,7 @@ class PersistMagics(Magics):
         chosen = os.path.expanduser(self.root or os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
         return os.path.join(self._start_directory, chosen)
 
+    @no_var_expand  # what stands after --each is Python; the rest is expanded as IPython does it
     @line_cell_magic
     @_manual(_persist_parser())
     def persist(self, line: str, cell: str | None = None) -> Job | None:
@@ -219,7 +221,7 @@ class PersistMagics(Magics):
         """
         with _one_line():
             line, each = split_line(line)
-            words, options = commands.split_options(_words(line))
+            words, options = commands.split_options(_words(self._expanded(line)))
             if cell is None:
                 if each or len(words) != 1 or options is not None or words[0].startswith("-"):
                     raise UsageError(
@@ -283,6 +285,13 @@ class PersistMagics(Magics):
 
             monitor.when_ended(submission.job, notification.prepare(self.notify_command))
         return submission.job
+
+    def _expanded(self, line: str) -> str:
+        """A line with ``$name`` and ``{expression}`` replaced by the session's values; as it is if that fails."""
+        try:
+            return str(DollarFormatter().vformat(line, args=[], kwargs=dict(self._session.user_ns)))
+        except Exception:  # noqa: BLE001  as IPython does: what is no expression stays
+            return line
 
     def _transformed(self, cell: str) -> str:
         """The cell as plain Python, its lines where they were: IPython drops empty ones at the beginning."""

@@ -426,7 +426,7 @@ class Handle(Record):
 
 @frozen
 class CancelRequest(Record):
-    """cancel: somebody asked to stop the job, or, in cancel-tasks of a run, some of its tasks.
+    """cancel: somebody asked to stop the job; in cancel-tasks.json of a run, some of its tasks.
 
     Attributes
     ----------
@@ -441,6 +441,13 @@ class CancelRequest(Record):
     host: str
     force: bool
     tasks: str = ""
+
+
+@frozen
+class CancelRequests(Record):
+    """cancel-tasks.json of a sweep's run: who asked to stop some of its tasks, one after the other."""
+
+    requests: tuple[CancelRequest, ...]
 
 
 @frozen
@@ -721,6 +728,7 @@ _WORDS: dict[str, dict[str, tuple[str, ...]]] = {
 _NESTED: dict[str, type[Any]] = {
     "Axis": Axis,
     "Bar": Bar,
+    "CancelRequest": CancelRequest,
     "CapturedName": CapturedName,
     "LocalModule": LocalModule,
     "Payload": Payload,
@@ -877,7 +885,7 @@ class RunDirectory:
         self.usage_path = f"{self.path}/usage.json"
 
         self.observed_path = f"{self.path}/observed.json"
-        self.cancel_tasks_path = f"{self.path}/cancel-tasks"
+        self.cancel_tasks_path = f"{self.path}/cancel-tasks.json"
 
     def log_path(self, err: bool = False) -> str:
         """Return the file of stdout or stderr."""
@@ -898,8 +906,10 @@ class RunDirectory:
     def observed_chunks(self) -> ObservedChunks | None:
         return self._unless_damaged(ObservedChunks, self.observed_path)
 
-    def cancelled_tasks(self) -> CancelRequest | None:
-        return self.job.read(CancelRequest, self.cancel_tasks_path)
+    def cancel_requests(self) -> tuple[CancelRequest, ...]:
+        """Return who has asked to stop some of its tasks, in order."""
+        record = self.job.read(CancelRequests, self.cancel_tasks_path)
+        return record.requests if record is not None else ()
 
     # ---- what a supervisor writes
 

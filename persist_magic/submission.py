@@ -211,7 +211,7 @@ def _tasks(each: Sequence[Axis], chunk: int, limit: int) -> Tasks | None:
     ------
     UsageError
     """
-    if chunk < 0 or limit < 0:
+    if any(isinstance(each, bool) or not isinstance(each, int) or each < 0 for each in (chunk, limit)):
         raise UsageError("--chunk and --limit take a number of tasks from 1 on")
     if not each and (chunk or limit):
         raise UsageError("--chunk and --limit are for sweeps, which --each makes")

@@ -6,6 +6,7 @@ nothing of IPython.
 
 from __future__ import annotations
 
+import codecs
 import importlib
 import os
 import time
@@ -13,12 +14,15 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from . import outputs, replay
+from .backends import get_backend
+from .backends.base import Query
 from .each import bindings, read, written
 from .errors import (
     Damaged,
     JobCancelled,
     JobTimeout,
     NoSuchTask,
+    NotSubmitted,
     PersistError,
     TaskCancelled,
     TaskFailed,
@@ -26,9 +30,9 @@ from .errors import (
     UsageError,
 )
 from .job import Job, pauses
-from .logs import read_span
+from .logs import read_part, read_span, tail_of_span
 from .status import JobState, Status
-from .store import CancelRequest, KeptValue, Progress, TaskBegan, TaskEnded, TaskFiles, told, write_atomic
+from .store import CancelRequest, CancelRequests, KeptValue, Progress, TaskBegan, TaskEnded, TaskFiles, told, write_atomic
 from .tasks import Chunk, Ledger, files_of, ledger
 from .text import aligned, harmless
 
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SHOWN = 100
+_PART = 1 << 20
 
 
 class Sweep(Job):
@@ -134,20 +139,14 @@ class Sweep(Job):
 
     def ends(self) -> list[End]:
         """Return what is known of each task, in order."""
-        self.status()
-        with ledger(self.directory, self.spec()) as known:
-            statuses = self._statuses(known)
+        with self._with_chunks() as (known, chunks), known.held():
+            statuses = dict(zip(known.chunks, chunks, strict=True))
             return [self._end(known, task, statuses) for task in range(len(self))]
 
     def end(self, task: int) -> End:
         """Return what is known of one task."""
-        self.status()
-        with ledger(self.directory, self.spec()) as known:
-            return self._end(known, task, self._statuses(known))
-
-    def _statuses(self, known: Ledger) -> dict[Chunk, Status]:
-        """The states of the newest run's chunks, as they were when the sweep was asked for its own."""
-        return dict(zip(known.chunks, self._chunks, strict=True))
+        with self._with_chunks() as (known, chunks):
+            return self._end(known, task, dict(zip(known.chunks, chunks, strict=True)))
 
     def _end(self, known: Ledger, task: int, statuses: dict[Chunk, Status]) -> End:
         chunk = known.chunk_of(task)
@@ -158,9 +157,8 @@ class Sweep(Job):
 
     def states(self) -> list[str]:
         """Return the state of each task, in a word."""
-        self.status()
-        with ledger(self.directory, self.spec()) as known:
-            return [word for _, word in known.words(self._chunks)]
+        with self._with_chunks() as (known, chunks):
+            return [word for _, word in known.words(chunks)]
 
     def table(self) -> Any:
         """Return all tasks: what each is given, its state, seconds and result, as far as there is one.
@@ -168,8 +166,8 @@ class Sweep(Job):
         Returns
         -------
         pandas.DataFrame, or list of dict if pandas is not there
-            The columns are the names of ``--each``, then "state", "seconds" and "result" (None of a task that is not done).
-            Where the values cannot be restored here, they are in words.
+            The columns are the names of ``--each``, then "state", "seconds" and "result" (None of a task that is not done),
+            with "_" behind, should ``--each`` have such a name. Where the values cannot be restored here, they are in words.
         """
         lines = []
         for end in self.ends():
@@ -179,7 +177,8 @@ class Sweep(Job):
                 values = {"task": end.label}
             done = end.status.state is JobState.DONE
             result = _or_error(end.result) if done else None
-            lines.append({**values, "state": end.status.state.value, "seconds": end.seconds, "result": result})
+            ours = {"state": end.status.state.value, "seconds": end.seconds, "result": result}
+            lines.append({**values, **{f"{name}_" if name in values else name: each for name, each in ours.items()}})
         try:
             pandas: Any = importlib.import_module("pandas")
         except ImportError:
@@ -221,16 +220,28 @@ class Sweep(Job):
         """
         from .capture.environment import user_name
 
-        chosen = self.numbers(tasks)
+        request = CancelRequest(time.time(), user_name(), os.uname().nodename, force, written(self.numbers(tasks)))
         run = self.directory.current_run()
         with self._root.lock(), told("cancel tasks of", self.directory.path):
             try:
-                older = run.cancelled_tasks()
+                older = run.cancel_requests()
             except Damaged:
-                older = None
-            every = {*chosen, *(read(older.tasks) if older is not None else ())}
-            request = CancelRequest(time.time(), user_name(), os.uname().nodename, force, written(every))
-            write_atomic(run.cancel_tasks_path, request.to_bytes())
+                older = ()
+            write_atomic(run.cancel_tasks_path, CancelRequests((*older, request)).to_bytes())
+        for query in self._not_to_be_started():
+            get_backend(query.spec.backend).cancel(query, force)
+
+    def _not_to_be_started(self) -> list[Query]:
+        """The chunks that wait for a scheduler, and of which all tasks are to be cancelled."""
+        with ledger(self.directory, self.spec()) as known:
+            if len(known.chunks) == 1:
+                return []
+            evidences = known.evidences(self._sweep_base(known), {})
+            return [
+                self._query(evidence, chunk.number)
+                for chunk, evidence in zip(known.chunks, evidences, strict=True)
+                if chunk.started is None and known.cancelled.keys() >= set(chunk.tasks)
+            ]
 
     def stdout(self, tail: int | None = None) -> str:
         """Raise UsageError: each task has its own; see `Task.stdout`."""
@@ -283,14 +294,18 @@ class End:
 
     def for_programs(self) -> dict[str, Any]:
         """Return the same for JSON."""
-        kept = self.kept("result")
         facts = {"task": self.task, "given": self.label, "state": self.status.state.value, "reason": self.status.reason}
-        return {**facts, "seconds": self.seconds, "result": kept.shown if kept is not None else None}
+        return {**facts, "seconds": self.seconds, "result": self.shown or None}
+
+    @property
+    def shown(self) -> str:
+        """The result in words; "" of a task that is not done, or has none."""
+        kept = self.kept("result") if self.status.state is JobState.DONE else None
+        return kept.shown if kept is not None else ""
 
     def words(self) -> tuple[str, str, str, str, str]:
         """Return a line for people: number, what it is given, state, seconds, and what came of it."""
-        kept = self.kept("result")
-        told = kept.shown if kept is not None else self.status.reason if self.status.state is not JobState.RUNNING else ""
+        told = self.shown or (self.status.reason if self.status.state is not JobState.RUNNING else "")
         seconds = "" if self.seconds is None else f"{self.seconds:.1f}"
         return str(self.task), self.label, self.status.state.value, seconds, told
 
@@ -391,6 +406,8 @@ class Task:
             end = self.sweep.end(self.index)
             if end.status.state.ended:
                 return end
+            if end.status.state is JobState.EMPTY:
+                raise NotSubmitted(self.sweep.name)
             if deadline is not None and time.monotonic() >= deadline:
                 raise JobTimeout(f"{self.sweep.name}[{self.index}]", timeout or 0.0, end.status.describe(time.time()))
             time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - time.monotonic())))
@@ -423,16 +440,21 @@ class Task:
 
     def follow(self, err: bool = False, tail: int | None = None) -> Iterator[str]:
         """Yield what it prints from now on, after the last `tail` lines, until it ends."""
-        shown = len(self.log(err)) - len(self.log(err, tail))
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        path, at = "", -1
         for pause in pauses():
-            over = self.is_ready()
-            text = self.log(err)
-            if len(text) < shown:  # it began anew, with its chunk
-                shown = 0
-            if text[shown:]:
-                yield text[shown:]
-            shown = len(text)
+            end = self.sweep.end(self.index)
+            over = end.status.state.ended
+            file, start, stop = end.span(err)
+            if file and (file, start) != (path, at):  # it has begun, perhaps once more
+                offset = start if path else start + tail_of_span(file, start, stop, tail)
+                path, at = file, start
+            while path and (part := read_part(path, offset, _PART if stop is None else max(0, min(_PART, stop - offset)))):
+                offset += len(part)
+                yield decoder.decode(part)
             if over:
+                if rest := decoder.decode(b"", final=True):
+                    yield rest
                 return
             time.sleep(min(0.2, pause))
 
@@ -497,13 +519,11 @@ def _or_error(result: Callable[[], T]) -> T | PersistError:
 
 
 def _column(pandas: Any, values: list[Any]) -> Any:
-    """A column of whatever objects: pandas would take lists apart, and arrays for rows."""
-    if any(
-        isinstance(value, (list, tuple, dict)) or (hasattr(value, "__array__") and getattr(value, "ndim", 0))
-        for value in values
-    ):
-        column = pandas.Series([None] * len(values), dtype=object)
-        for at, value in enumerate(values):
-            column.iat[at] = value
-        return column
-    return pandas.Series(values)
+    """A column whose values are what they were: pandas would turn numbers beside None to floats, and take lists apart."""
+    kinds = set(map(type, values))
+    if len(kinds) == 1 and kinds <= {int, float, bool, str}:
+        return pandas.Series(values)
+    column = pandas.Series([None] * len(values), dtype=object)
+    for at, value in enumerate(values):
+        column.iat[at] = value
+    return column

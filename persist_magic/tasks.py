@@ -7,6 +7,7 @@ chunks amount to. Knows no backend and no process: others ask these about a chun
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections import Counter, OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +37,8 @@ from .store import (
 )
 
 _FINAL = {"done": JobState.DONE, "failed": JobState.FAILED, "cancelled": JobState.CANCELLED}
+_HELD = 256
+"""So many journals of a run are kept open while all tasks are read."""
 _KEPT = 32
 """So many sweeps are kept in memory, so that only what is new is read."""
 
@@ -124,9 +127,10 @@ class Chunk:
                 self._turn(number, (word, place, len(content)))
 
     def _start(self, started: Started) -> None:
-        """It runs, perhaps again: what had begun and is not over has not."""
+        """It runs, perhaps again: then what had begun and is not over has not."""
+        again = self.started is None or self.started.supervisor != started.supervisor
         self.started, self.ended, self._broken = started, None, ""
-        for task in [task for task, (word, _, _) in self._places.items() if word not in _FINAL]:
+        for task in [task for task, (word, _, _) in self._places.items() if again and word not in _FINAL]:
             self._turn(task, None)
 
     def _turn(self, task: int, line: tuple[str, int, int] | None) -> None:
@@ -169,6 +173,10 @@ class Chunk:
         kind = TaskBegan if word == "began" else TaskEnded
         return kind.from_bytes(self._reader.content(place, length), self.run.job.name, f"what is known of task {task}")
 
+    def held(self) -> contextlib.AbstractContextManager[None]:
+        """Keep the journal open for many calls of `line`."""
+        return self._reader.held()
+
     def first(self, word: str) -> int | None:
         """Return the first task whose last line has a word."""
         return min((task for task, line in self._places.items() if line[0] == word), default=None)
@@ -196,11 +204,19 @@ class Chunk:
         return self._broken or (f"{failed} of {len(self.tasks)} tasks failed" if failed else "")
 
 
+def _identity(path: str) -> int:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return 0
+
+
 class _Run:
     """One run of a sweep, of all tasks or some."""
 
     def __init__(self, run: RunDirectory, spec: JobSpec) -> None:
         self.run = run
+        self.identity = _identity(run.path)
         self.submitted: Submitted | None = run.submitted()
         self.whole = self.submitted is None or not self.submitted.tasks
         some = [] if self.submitted is None or self.whole else each.read(self.submitted.tasks)
@@ -226,7 +242,8 @@ class Ledger:
         self._directory, self._spec = directory, spec
         self.lock = threading.RLock()
         self._runs: list[_Run] = []  # the newest first, to the last one of all tasks
-        self._cancels: tuple[int, frozenset[int], CancelRequest | None] = (0, frozenset(), None)
+        self._cancelled: dict[int, CancelRequest] = {}
+        self._cancels_seen = 0
         self._sweep: Sweep | None = None
 
     def refresh(self) -> None:
@@ -238,14 +255,26 @@ class Ledger:
             known = {run.run.number: run for run in self._runs}
             self._runs = []
             for number in reversed(newest):
-                run = known.get(number) or _Run(self._directory.run(number), self._spec)
+                run = known.get(number)
+                if run is None or run.identity != _identity(run.run.path):  # a number comes again if a rerun was refused
+                    run = _Run(self._directory.run(number), self._spec)
                 self._runs.append(run)
                 if run.whole:
                     break
+        self._read_cancels()
         for at, run in enumerate(self._runs):
             if at == 0 or not run.over:
                 for chunk in run.chunks:
                     chunk.refresh()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the journals open, to read of many tasks."""
+        with contextlib.ExitStack() as stack:
+            for run in self._runs:
+                for chunk in run.chunks[:_HELD]:
+                    stack.enter_context(chunk.held())
+            yield
 
     @property
     def chunks(self) -> list[Chunk]:
@@ -318,6 +347,8 @@ class Ledger:
             for word in _FINAL:
                 found[word] += chunk.words[word]
             rest = len(chunk.tasks) - chunk.over
+            if status.state is JobState.EMPTY:
+                continue
             if not status.state.ended:
                 running = chunk.words["began"] if status.state is JobState.RUNNING else 0
                 found["running"] += running
@@ -353,7 +384,9 @@ class Ledger:
         word = chunk.word(task)
         if isinstance(line, TaskEnded) and word in _FINAL:
             return Status(_FINAL[word], line.reason, "journal", line.time, chunk.run.number, line.note)
-        asked = self._cancel_of(task)
+        if status.state is JobState.EMPTY:
+            return status
+        asked = self._cancelled.get(task)
         note = "; ".join(filter(None, ("cancel asked for" if asked is not None else "", status.note)))
         if status.state is JobState.RUNNING and isinstance(line, TaskBegan):
             return replace(status, note=note)
@@ -364,13 +397,21 @@ class Ledger:
         begun = "not finished" if line is not None else "never begun"
         return Status(ended, f"{begun}: {status.reason}", status.source, status.seen, chunk.run.number, status.note)
 
-    def _cancel_of(self, task: int) -> CancelRequest | None:
-        request = None
-        with contextlib.suppress(Damaged, ValueError):
-            request = self.run.cancelled_tasks()
-            if request is not None and task not in each.read(request.tasks):
-                return None
-        return request
+    def _read_cancels(self) -> None:
+        """Read who has asked to stop which tasks, if that is not known."""
+        try:
+            seen = os.stat(self.run.cancel_tasks_path).st_mtime_ns
+        except OSError:
+            seen = 0
+        if seen != self._cancels_seen:
+            with contextlib.suppress(Damaged, ValueError):
+                self._cancelled = each.cancelled(self.run.cancel_requests())
+            self._cancels_seen = seen
+
+    @property
+    def cancelled(self) -> Mapping[int, CancelRequest]:
+        """The tasks whose end has been asked for."""
+        return self._cancelled
 
     def words(self, statuses: Sequence[Status]) -> Iterator[tuple[int, str]]:
         """Yield for each task its number and its state in a word; faster than `status` for all."""
@@ -380,6 +421,8 @@ class Ledger:
             word, status = chunk.word(task), numbers.get(id(chunk))
             if word in _FINAL:
                 yield task, word
+            elif status is not None and status.state is JobState.EMPTY:
+                yield task, JobState.EMPTY.value
             elif status is None or status.state.ended:
                 yield task, "cancelled" if status is not None and status.state is JobState.CANCELLED else "failed"
             else:

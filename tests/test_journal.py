@@ -87,6 +87,15 @@ def test_a_line_that_a_crash_cut_off_costs_only_itself(tmp_path: Path) -> None:
         assert known.torn == (cut < len(last) - 1)
 
 
+def test_a_line_after_another_process_torn_one_counts(tmp_path: Path) -> None:
+    first, second = Journal(str(tmp_path / "journal")), Journal(str(tmp_path / "journal"))
+    first.append("began", 1, b"{}")
+    os.write(first._descriptor, framed("done", 1, b"{}")[:9])  # the disk took no more
+    second.append("ended", 0, b"{}")
+    first.append("began", 2, b"{}")
+    assert read(reader(tmp_path / "journal")) == [("began", 1, b"{}"), ("ended", 0, b"{}"), ("began", 2, b"{}")]
+
+
 def test_another_file_in_its_place_is_read_from_the_beginning(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     path.write_bytes(framed("began", 1, b"{}") * 3)

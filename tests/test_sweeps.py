@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +17,9 @@ from typing import Any
 
 import pytest
 
+from persist_magic import status as status_module
 from persist_magic import tasks
+from persist_magic.backends import local
 from persist_magic.each import checked
 from persist_magic.errors import (
     BackendError,
@@ -26,6 +29,7 @@ from persist_magic.errors import (
     JobTimeout,
     NoSuchTask,
     NotPickled,
+    NotSubmitted,
     TaskCancelled,
     TaskFailed,
     TasksFailed,
@@ -101,6 +105,13 @@ def test_several_values_make_the_product_and_pairs_are_unpacked(shell: Shell) ->
     assert shell.run("%persist_fetch fit") == [(x, y, z) for x, y in zip([1, 2], "pq", strict=True) for z in range(3)]
 
 
+def test_the_values_are_python_and_not_ipythons_own_syntax(shell: Shell) -> None:
+    shell.run("for i in range(10): pass\nx, s, kind = 5, 'S', 'fit'")
+    shell.run("%%persist {kind} --each path=[f'{i}.csv' for i in range(3)] --each d=[{x}, '$s']\npath, d")
+    got = [("0.csv", {5}), ("0.csv", "$s"), ("1.csv", {5}), ("1.csv", "$s"), ("2.csv", {5}), ("2.csv", "$s")]
+    assert shell.run("%persist_fetch $kind") == got
+
+
 def test_values_are_those_of_the_submission_and_hide_the_sessions(session: Session) -> None:
     session.run("alpha = 'of the session'\nvalues = [[1], [2]]\ndef doubled(): return alpha * 2")
     job = sweep(session, "fit", "alpha.append(0)\n(alpha, doubled())", alpha=session.namespace["values"])
@@ -137,6 +148,25 @@ def test_any_later_session_finds_the_sweep(session: Session) -> None:
     assert said.stdout == "[0, 2, 4, 6, 8] task 3\n {'n': 3} 2\n"
 
 
+def test_a_tasks_log_is_followed_to_its_end(session: Session, marker: Path) -> None:
+    cell = f"""
+import os, sys, time
+for part in "é😀 end".encode():
+    os.write(1, bytes([part]))
+    time.sleep(0.03)
+{WAIT_FOR.format(path=str(marker))}
+print(" over", n)
+"""
+    job = sweep(session, "fit", cell, n=range(2), options=["--slots", "1"])
+    parts = job[0].follow()
+    text = next(parts)
+    marker.touch()
+    assert text + "".join(parts) == "é😀 end over 0\n" == job[0].stdout()
+    assert "".join(job[1].follow(tail=0)).endswith("over 1\n") or job[1].is_ready()
+    job.wait(60)
+    assert "".join(job[1].follow(tail=1)) == job[1].stdout(tail=1)
+
+
 def test_partial_results_are_there_while_others_run(session: Session, marker: Path) -> None:
     cell = f"if n == 1:\n    print('waits', flush=True)\n    {WAIT_FOR.format(path=str(marker)).replace(chr(10), chr(10) + ' ' * 4)}\nn * 10"
     job = sweep(session, "fit", cell, n=range(4), options=["--slots", "2"])
@@ -167,6 +197,18 @@ def test_the_table_is_a_frame_of_what_each_was_given_and_gave(session: Session) 
     assert list(frame["result"][:4]) == [[0, "a"], [0, "b"], [1, "a"], [1, "b"]]
     assert frame["result"][5] is None
     assert (frame["seconds"] > 0).all()
+
+
+def test_the_table_keeps_values_as_they_are(session: Session) -> None:
+    pytest.importorskip("pandas")
+    cell = "assert result < 3\n2**60 + result"
+    frame = session.persist("fit", cell, each=checked([(("state",), ["CA"]), (("result",), [1, 2, 3])])).table
+    sweep_of_them = load("fit")
+    sweep_of_them.wait(60)
+    found = frame()
+    assert list(found.columns) == ["state", "result", "state_", "seconds", "result_"]
+    assert list(found["state"]) == ["CA"] * 3
+    assert list(found["result_"]) == [2**60 + 1, 2**60 + 2, None]
 
 
 def test_results_of_a_columns_name_and_arrays_keep_their_shape(session: Session) -> None:
@@ -266,20 +308,29 @@ def test_what_cannot_be_shipped_is_refused_and_leaves_nothing(session: Session) 
     assert jobs(session.root) == []
 
 
-MISUSES = [
+MISUSES: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"limit": True}, UsageError, "from 1 on"),
+    ({"chunk": 1.5}, UsageError, "from 1 on"),
     ({"mpi": 2}, UsageError, "without MPI"),
     ({"chunk": 3}, BackendError, "--chunk is for schedulers"),
     ({"limit": -1}, UsageError, "from 1 on"),
 ]
 
 
-@pytest.mark.parametrize(("options", "kind", "words"), MISUSES, ids=[words for _, _, words in MISUSES])
+@pytest.mark.parametrize(("options", "kind", "words"), MISUSES, ids=[str(options) for options, _, _ in MISUSES])
 def test_what_does_not_fit_a_sweep_is_refused(
     session: Session, options: dict[str, Any], kind: type[Exception], words: str
 ) -> None:
     with pytest.raises(kind, match=words):
         session.persist("fit", "n", each=[(("n",), [1, 2])], **options)
     assert jobs(session.root) == []
+
+
+@pytest.mark.parametrize("name", ["a b", "class", 1, "__name__"])
+def test_what_is_no_keyword_is_refused(session: Session, name: Any) -> None:
+    session.run("def f(**named): return named")
+    with pytest.raises(UsageError, match=f"--each: {name!r} is no name for a variable"):
+        persist(session.namespace["f"], "fit", each={name: [1]})
 
 
 def test_tasks_leave_no_process_behind(session: Session, marker: Path) -> None:
@@ -294,6 +345,15 @@ while n == 1: time.sleep(0.01)
     pid = int(marker.read_text())
     wait_until(lambda: not alive(pid), "the end of what it left behind")
     job.cancel(force=True)
+
+
+def test_what_a_task_leaves_behind_does_not_print_into_the_next_ones_log(session: Session) -> None:
+    leak = "trap '' TERM; while true; do echo leak; sleep 0.02; done"
+    cell = f"import subprocess\nif n == 0: subprocess.Popen(['sh', '-c', {leak!r}])\nimport time\ntime.sleep(0.2)\nprint('mine', n)"
+    job = sweep(session, "fit", cell, n=range(3), options=["--slots", "1"])
+    job.wait(60)
+    assert "leak" in job[0].stdout()
+    assert [job[n].stdout() for n in (1, 2)] == ["mine 1\n", "mine 2\n"]
 
 
 def test_tasks_draw_different_random_numbers(session: Session) -> None:
@@ -464,6 +524,35 @@ def test_a_task_that_does_not_listen_is_killed(session: Session, marker: Path) -
     assert re.fullmatch(r"cancelled by \w+", job[0].status().reason)
 
 
+STUBBORN = """
+import time
+stop = time.monotonic() + 60
+try:
+    open({path!r} + str(n), "w").close()
+    while time.monotonic() < stop: time.sleep(0.01)
+finally:
+    open({path!r} + f"{{n}}-over", "w").close()
+    if n == 2: time.sleep(60)
+"""
+
+
+def test_each_cancel_is_as_gentle_as_it_was_asked_for(session: Session, marker: Path) -> None:
+    job = sweep(session, "fit", STUBBORN.format(path=str(marker)), n=range(3), options=["--slots", "3"])
+    wait_until(lambda: all(Path(f"{marker}{n}").exists() for n in range(3)), "three tasks")
+    job[0].cancel()
+    job[1].cancel(force=True)
+    job[2].cancel()
+    wait_until(lambda: job[0].is_ready() and job[1].is_ready(), "two ends")
+    assert Path(f"{marker}0-over").exists()
+    assert not Path(f"{marker}1-over").exists()
+    wait_until(Path(f"{marker}2-over").exists, "the finally of the third")
+    assert not job[2].is_ready()
+    before = time.monotonic()
+    job[2].cancel(force=True)
+    job[2].wait(60)
+    assert time.monotonic() - before < 8  # and not when ten seconds are over
+
+
 def test_tasks_that_are_not_there_are_refused(session: Session) -> None:
     job = sweep(session, "fit", "n", n=range(3))
     job.wait(60)
@@ -497,6 +586,7 @@ def test_what_was_finished_stays_when_all_else_is_killed(session: Session, marke
     who = started(job)
     assert who.child is not None
     pids = descendants(who.child.pid)
+    assert len(pids) == 2
     for pid in (who.supervisor.pid, who.child.pid):
         os.kill(pid, signal.SIGKILL)
     status = job.wait(60)
@@ -508,8 +598,7 @@ def test_what_was_finished_stays_when_all_else_is_killed(session: Session, marke
         "not finished",
         "never begun",
     )
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not any(map(alive, pids)), "the end of its tasks, of which nobody could write down anything")
     marker.touch()
     assert job.rerun(failed=True).fetch(60) == list(range(6))
 
@@ -525,10 +614,57 @@ def test_only_the_child_dies(session: Session, marker: Path) -> None:
     assert job.states() == ["done", "done", "failed", "failed"]
 
 
+def test_what_is_stopped_from_outside_is_told(session: Session, marker: Path) -> None:
+    job = sweep(session, "fit", SLOWLY.format(path=str(marker)), n=range(5), options=["--slots", "1"])
+    running(job, 2)
+    child = started(job).child
+    assert child is not None
+    os.kill(child.pid, signal.SIGTERM)
+    marker.touch()
+    status = job.wait(60)
+    assert status.reason == "2 of 5 tasks were not finished: its tasks were stopped from outside (SIGTERM)"
+    assert job.states() == ["done", "done", "done", "failed", "failed"]
+
+
+def test_a_sweep_that_nobody_took_has_no_tasks_that_wait(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status_module, "SUBMITTING_SECONDS", 0.0)
+    with monkeypatch.context() as killed:  # a session that is killed while it submits
+        killed.setattr(local, "_launch", lambda _: os._exit(1))
+        if (pid := os.fork()) == 0:
+            sweep(session, "fit", "n", n=range(3))
+    os.waitpid(pid, 0)
+    job = load("fit")
+    assert isinstance(job, Sweep)
+    assert (state(job), job.states()) == (JobState.EMPTY, ["empty"] * 3)
+    assert state(job[1]) is JobState.EMPTY
+    for wait in (job.fetch, job[1].fetch):
+        with pytest.raises(NotSubmitted):
+            wait(timeout=60)
+    assert job.rerun().fetch(60) == [0, 1, 2]
+
+
+def test_a_rerun_in_between_mixes_no_runs(session: Session, marker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = f"import os\nassert n or os.path.exists({str(marker)!r})\n{SLOWLY.format(path=str(marker)).replace('n > 1', 'n == 0')}"
+    job = sweep(session, "fit", cell, n=range(3))
+    job.wait(60)
+    other, asked = load("fit"), []
+
+    def status() -> Any:
+        found = Sweep.status(job)
+        if not asked:
+            asked.append(other.rerun(failed=True))  # between the question and what is made of the answer
+        return found
+
+    marker.touch()
+    monkeypatch.setattr(job, "status", status)
+    assert job.states()[0] in ("queued", "running", "done")
+    assert other.fetch(60) == [0, 1, 2]
+
+
 def test_a_chunk_that_was_cut_off_is_continued_by_hand(session: Session, marker: Path) -> None:
     cell = f"open({str(marker)!r} + f'-{{n}}', 'a').write('x')\n" + SLOWLY.format(path=str(marker))
     job = sweep(session, "fit", cell, n=range(4), options=["--slots", "1"])
-    wait_until(Path(f"{marker}-2").exists, "the third task")
+    wait_until(lambda: Path(f"{marker}-2").exists() and Path(f"{marker}-2").read_text(), "the third task")
     who = started(job)
     for pid in (who.supervisor.pid, *descendants(who.supervisor.pid)):
         os.kill(pid, signal.SIGKILL)
@@ -568,7 +704,7 @@ def test_a_process_that_could_not_be_made_is_tried_again(session: Session) -> No
 
 
 def test_if_no_process_can_be_made_at_all_that_is_told(session: Session) -> None:
-    session.run(f"FAIL = {{2, 3}}\n{NO_PROCESS}")
+    session.run(f"FAIL = set(range(2, 100))\n{NO_PROCESS}")
     job = sweep(session, "fit", "patch\nn", n=range(3), options=["--slots", "1"])
     status = job.wait(60)
     assert status.reason == "2 of 3 tasks were not finished: BlockingIOError: [Errno 11] Resource temporarily unavailable"
@@ -593,6 +729,7 @@ def test_a_disk_that_fills_loses_only_what_it_did_not_take(session: Session, sma
     assert all("could not be written: No space left on device" in reason for _, _, reason in caught.value.failures)
     got = job.fetch(errors="return")
     assert [got[0], got[2], got[4]] == [bytes(10), bytes(20), bytes(30)]
+    assert re.search(r"^1 +size=5000000 +failed +\d\.\d +result could not be written", job.summary(), re.MULTILINE)
 
 
 def test_a_disk_that_is_full_for_a_while_is_waited_for(session: Session, small_disk: Path) -> None:
@@ -652,6 +789,22 @@ def test_a_job_that_waits_gets_its_turn_among_the_tasks(session: Session, tmp_pa
         2,
     }
     assert not any(name[0].isdigit() for name in os.listdir(Path(session.root) / ".slots" / os.uname().nodename))
+
+
+def test_a_sweep_keeps_no_place_in_the_queue_that_it_does_not_need(session: Session, tmp_path: Path) -> None:
+    first = session.persist("first", WAIT_FOR.format(path=str(tmp_path / "first")), options=["--slots", "2"])
+    wait_until(lambda: state(first) is JobState.RUNNING, "the first job")
+    cell = f"import os, time\nwhile not os.path.exists({str(tmp_path)!r} + f'/{{n}}'): time.sleep(0.01)"
+    job = sweep(session, "fit", cell, n=range(2), options=["--slots", "2"])
+    running(job, 0)
+    queue = Path(session.root) / ".slots" / os.uname().nodename
+    wait_until(lambda: len([name for name in os.listdir(queue) if name[0].isdigit()]) == 3, "a place that it waits for")
+    (tmp_path / "0").touch()
+    running(job, 1)  # in the place of the task before
+    (tmp_path / "first").touch()
+    assert session.persist("last", "7", options=["--slots", "2"]).fetch(30) == 7  # beside the one task that is left
+    (tmp_path / "1").touch()
+    job.wait(60)
 
 
 def test_a_sweep_runs_after_another_job_and_another_after_it(session: Session, marker: Path) -> None:

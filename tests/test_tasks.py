@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -157,7 +158,10 @@ def test_what_had_begun_when_a_chunk_was_cut_off_waits_again(tmp_path: Path) -> 
     journal.append("ended", 0, Ended(3.0, "failed", "", None, 9, 0.0, 0, "", final=False).to_line())
     known.refresh()
     assert known.ended is not None
-    journal.append("started", 0, started)
+    journal.append("started", 0, started)  # the same supervisor's second word, with its child
+    known.refresh()
+    assert known.word(2) == "began"
+    journal.append("started", 0, Started(4.0, ProcessId.of(os.getpid()), None).to_line())
     known.refresh()
     assert [known.word(task) for task in range(4)] == ["done", "", "", ""]
     assert (known.ended, known.over, known.words["began"]) == (None, 1, 0)

@@ -12,7 +12,8 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from traitlets import Float, Unicode
@@ -244,15 +245,18 @@ class SlurmBackend(Configurable):
             "--open-mode=append",
             f"--chdir={directory.path}",
             *options,
-            f"--comment={comment(token, run, _value(options, '--comment'))}",
         ]
         if settings["dependency"]:
             of_user = _value(options, "--dependency", "-d")
             dependency = ",".join(filter(None, (of_user, f"afterok:{':'.join(settings['dependency'])}")))
             words += [f"--dependency={dependency}", "--kill-on-invalid-dep=yes"]
+        of_user = _value(options, "--comment")
+
+        def command(first: int | None) -> list[str]:
+            return [*words, f"--comment={comment(token, run, of_user, first)}"]
+
         watch = self._watch(str(settings["clusters"]))
-        words += _array_option(settings, 0)
-        return _SlurmLaunch(words, {**settings, "cluster": watch.name()}, watch, self.timeout)
+        return _SlurmLaunch(command, {**settings, "cluster": watch.name()}, watch, self.timeout)
 
     # ---- asking
 
@@ -301,8 +305,7 @@ class SlurmBackend(Configurable):
         if row is None:
             return self._unlisted(query, id, watch, submitted)
         if not id:
-            whole = row.id if query.chunk is None else array_of(row.id)
-            _keep_handle(query.job, Handle(self.name, query.run.number, time.time(), whole, None, cluster))
+            self._keep_found(query, row, cluster)
         # the log of a script that ended before its worker stood: then there is no other file to wait for
         alone = query.started is None and query.chunk is None  # a sweep's chunks write into the same log
         words = launch_words(query.job) if alone and not is_live(row) else ""
@@ -327,8 +330,18 @@ class SlurmBackend(Configurable):
         """The row of a run of which Slurm's id is not known, by our mark."""
         if query.chunk is None:
             return watch.marked(query.spec.token, query.run.number)
-        ids = watch.marks(query.spec.token, query.run.number)
-        return watch.row(f"{ids.pop()}_{query.chunk}") if len(ids) == 1 else None
+        arrays = watch.arrays(query.spec.token, query.run.number)
+        first = max((first for first in arrays if first <= query.chunk), default=None)
+        return watch.row(f"{arrays[first]}_{query.chunk - first}") if first is not None else None
+
+    def _keep_found(self, query: Query, row: Row, cluster: str) -> None:
+        """Keep the id that was found; of a sweep of several arrays each chunk's is found anew."""
+        submitted = query.run.submitted()
+        if query.chunk is None:
+            _keep_handle(query.job, Handle(self.name, query.run.number, time.time(), row.id, None, cluster))
+        elif submitted is not None and len(submitted.settings.get("arrays", ())) == 1:
+            whole = Handle(self.name, query.run.number, time.time(), array_of(row.id), None, cluster)
+            _keep_handle(query.job, whole)
 
     def _unlisted(self, query: Query, id: str, watch: Watch, submitted: float) -> Observation:
         """What it means that neither squeue nor sacct has a job."""
@@ -339,6 +352,9 @@ class SlurmBackend(Configurable):
         if not id:
             if age < LOST_SECONDS:
                 return Observation(Word.UNKNOWN, "squeue does not list it yet")
+            if query.chunk is not None and query.handle is not None:  # others were submitted
+                words = "it was never submitted: the session ended while it submitted the sweep"
+                return Observation(Word.GONE, words, JobState.FAILED, source="squeue", time=watch.asked)
             return Observation(Word.ABSENT, source="squeue", time=watch.asked)
         known_on = query.started.cluster if query.started is not None else ""
         if not known_on and (asked_for := query.run.submitted()) is not None:
@@ -360,15 +376,16 @@ class SlurmBackend(Configurable):
     def cancel(self, query: Query, force: bool) -> None:
         """Let the supervisor carry it out; what has not started, or is forced, is Slurm's to end."""
         id, cluster = self._place(query)
-        if query.spec.tasks and query.handle is not None:
+        sweep = query.spec.tasks > 0 and query.chunk is None
+        if sweep and query.handle is not None:
             id = query.handle.id
-        if not id:
+        if not id or (sweep and query.handle is None):
             watch = self._watch(cluster)
             watch.refresh((), at_once=True)
-            ids = watch.marks(query.spec.token, query.run.number)
+            ids = watch.arrays(query.spec.token, query.run.number)
             if not ids:
                 return  # should it be there all the same, its worker will find the request
-            id = ",".join(ids)
+            id = ",".join(ids.values())
         runs = query.started is not None and query.evidence.ended is None and heartbeat_is_fresh(query.evidence)
         how = ["--batch", "--signal=TERM"] if runs and not force else []
         if query.spec.tasks and not force:
@@ -404,9 +421,24 @@ class SlurmBackend(Configurable):
 class _SlurmLaunch(Launch):
     """A run that is going to be submitted: sbatch has been started and waits for the script."""
 
-    def __init__(self, words: list[str], settings: Mapping[str, Any], watch: Watch, timeout: float) -> None:
-        self._words, self._sbatch = words, Program(words)
-        self._settings, self._watch, self._timeout = settings, watch, timeout
+    def __init__(
+        self, command: Callable[[int | None], list[str]], settings: Mapping[str, Any], watch: Watch, timeout: float
+    ) -> None:
+        self._command, self._settings, self._watch, self._timeout = command, settings, watch, timeout
+        self._arrays: list[int] = settings.get("arrays", [])
+        self._sbatch = Program(self._words(0, ""))
+        self._cluster = ""
+
+    def _words(self, number: int, before: str) -> list[str]:
+        """What is run to submit an array, or the one job; `before` is the id of the array before it."""
+        if not self._arrays:
+            return self._command(None)
+        words, limit = self._command(sum(self._arrays[:number])), self._settings["limit"]
+        words.append(f"--array=0-{self._arrays[number] - 1}{f'%{limit}' if limit else ''}")
+        if limit and before:  # so that no more run at once
+            of_user = _value(words, "--dependency", "-d")
+            words.append(f"--dependency={','.join(filter(None, (of_user, f'afterany:{before}')))}")
+        return words
 
     def reserve(self) -> dict[str, Any]:
         return dict(self._settings)
@@ -419,66 +451,56 @@ class _SlurmLaunch(Launch):
             script = file.read()
         begin = time.time()
         self.taken = True
-        ids: list[str] = []
-        try:
-            ids.append(self._submit(directory, run, script, ids))
-            first = 0
-            for number, size in enumerate(self._settings.get("arrays", ())[1:], 1):
-                first += self._settings["arrays"][number - 1]
-                self._sbatch = Program([*self._words[:-1], *_array_option(self._settings, number), *self._behind(ids[-1])])
-                ids.append(self._submit(directory, run, script.replace(b"\nfirst=0\n", b"\nfirst=%d\n" % first), ids))
-                assert size
-        except BackendError:
-            self._take_back(ids)
-            raise
-        return _keep_handle(directory, Handle("slurm", run.number, begin, ",".join(ids), None, self._cluster))
+        ids = [self._submit(directory, run, script, 0)]
+        handle = _keep_handle(directory, Handle("slurm", run.number, begin, ids[0], None, self._cluster))
+        for number in range(1, len(self._arrays)):
+            first = sum(self._arrays[:number])
+            later = script.replace(b"\nfirst=0\n", b"\nfirst=%d\n" % first)
+            try:
+                self._sbatch = Program(self._words(number, ids[-1]))
+                ids.append(self._submit(directory, run, later, number))
+            except Unconfirmed:
+                raise  # the queue will tell
+            except BackendError as refusal:
+                self._take_back(directory, ids, refusal)
+                raise
+            handle = _keep_handle(directory, replace(handle, id=",".join(ids)))
+        return handle
 
-    def _behind(self, id: str) -> list[str]:
-        """Let an array begin when another has ended, should only so many of their jobs run at once."""
-        if not self._settings["limit"]:
-            return []
-        before = _value(self._words, "--dependency", "-d")
-        return [f"--dependency={','.join(filter(None, (before, f'afterany:{id}')))}"]
-
-    def _submit(self, directory: JobDirectory, run: RunDirectory, script: bytes, others: Sequence[str]) -> str:
+    def _submit(self, directory: JobDirectory, run: RunDirectory, script: bytes, number: int) -> str:
         """Give sbatch the script; return Slurm's id."""
         try:
             answer = self._sbatch.answer(script, self._timeout).strip()
         except Refused as refusal:
-            self.taken = False
-            raise BackendError("slurm", f"job {directory.name} was not taken: {refusal}") from None
+            self.taken = number > 0
+            many = f"; with a larger --chunk it is fewer than {sum(self._arrays)} jobs" if self._arrays else ""
+            raise BackendError("slurm", f"job {directory.name} was not taken: {refusal}{many}") from None
         except Silent as silence:
-            return self._found_again(directory, run, silence, others)
+            return self._found_again(directory, run, silence, number)
         self._watch.expect_change()
-        id, _, cluster = answer.rpartition("\n")[2].partition(";")
+        id, _, self._cluster = answer.rpartition("\n")[2].partition(";")
         if not id.isdecimal():
             raise Unconfirmed("slurm", directory.name, f"sbatch answered {answer[:80]!r}")
-        self._cluster = cluster
         return id
 
-    def _found_again(self, directory: JobDirectory, run: RunDirectory, silence: Silent, others: Sequence[str]) -> str:
+    def _found_again(self, directory: JobDirectory, run: RunDirectory, silence: Silent, number: int) -> str:
         """sbatch was not heard of: the queue tells whether the job is in it."""
         self._watch.refresh((), at_once=True)
-        ids = self._watch.marks(directory.spec().token, run.number).difference(others)
-        if not ids:
+        found = self._watch.arrays(directory.spec().token, run.number).get(sum(self._arrays[:number]))
+        if found is None:
             why = f"{silence}, and {self._watch.silence or 'squeue does not list it yet'}"
             raise Unconfirmed("slurm", directory.name, why)
         self._cluster = str(self._settings["clusters"])
-        return ids.pop()
+        return found
 
-    def _take_back(self, ids: Sequence[str]) -> None:
+    def _take_back(self, directory: JobDirectory, ids: Sequence[str], refusal: BackendError) -> None:
         """Remove the arrays of a sweep of which another one was not taken."""
-        if ids:
-            with contextlib.suppress(Silent, BackendError):
-                run_program(["scancel", *on_cluster(str(self._settings["clusters"])), *ids])
-
-
-def _array_option(settings: Mapping[str, Any], number: int) -> list[str]:
-    """What sbatch is told of an array of a sweep's chunks; nothing of what is no sweep."""
-    if "arrays" not in settings:
-        return []
-    limit = f"%{settings['limit']}" if settings["limit"] else ""
-    return [f"--array=0-{settings['arrays'][number] - 1}{limit}"]
+        try:
+            run_program(["scancel", *on_cluster(str(self._settings["clusters"])), *ids])
+        except (Silent, BackendError) as silence:
+            why = f"{refusal.why}; the arrays before it, {', '.join(ids)}, could not be removed: {silence}"
+            raise Unconfirmed("slurm", directory.name, why) from None
+        self.taken = False
 
 
 def _id_of_chunk(ids: str, submitted: Submitted | None, chunk: int) -> str:

@@ -97,12 +97,18 @@ _REASONS = {
     "ReqNodeNotAvail, Reserved for maintenance": "nodes are reserved for maintenance",
 }
 _LIMIT = re.compile(r"(?:Assoc|QOS|Qos).*(?:Limit|Max|Grp|Per)")
-_TOKEN = re.compile(r"persist_magic:([0-9a-f]{32}):([0-9]{1,9})")
+_TOKEN = re.compile(r"persist_magic:([0-9a-f]{32}):([0-9]{1,9})(?::([0-9]{1,9}))?")
 
 
-def comment(token: str, run: int, of_user: str = "") -> str:
-    """Return the comment by which a submission is found again, behind the user's own."""
-    return f"{of_user} persist_magic:{token}:{run}".strip()
+def comment(token: str, run: int, of_user: str = "", first: int | None = None) -> str:
+    """Return the comment by which a submission is found again, behind the user's own.
+
+    Parameters
+    ----------
+    first : int, optional
+        Of an array of a sweep's chunks: the number of its first chunk.
+    """
+    return f"{of_user} persist_magic:{token}:{run}{'' if first is None else f':{first}'}".strip()
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,8 @@ class Row:
         Wall time in seconds; None if there is no limit, or none is told.
     mark : (token, run) or None
         From the comment of a job of ours.
+    first : int
+        From the same: of an array, which chunk its first job runs.
     source : str
         The program that said so.
     detail : str
@@ -134,6 +142,7 @@ class Row:
     mark: tuple[str, int] | None
     source: str
     detail: str
+    first: int = 0
 
     @property
     def never_began(self) -> bool:
@@ -174,6 +183,7 @@ def parse_squeue(text: str) -> dict[str, Row]:
             mark=(found[1], int(found[2])) if found else None,
             source="squeue",
             detail=reason,
+            first=int(found[3] or 0) if found else 0,
         )
     return rows
 
@@ -211,11 +221,11 @@ def _expanded(ids: str) -> Iterator[str]:
     """The ids that a row of sacct's stands for: "7", "7_3", or those of an array that never started, "7_[1,3-5%2]"."""
     if re.fullmatch(r"\d+(_\d+)?", ids, re.ASCII):
         yield ids
-    elif match := re.fullmatch(r"(\d+)_\[([\d,-]+)(?:%\d+)?\]", ids, re.ASCII):
+    elif match := re.fullmatch(r"(\d+)_\[([\d,:-]+)(?:%\d+)?\]", ids, re.ASCII):
         for part in match[2].split(","):
-            first, _, last = part.partition("-")
-            if first.isdecimal() and (last or first).isdecimal():
-                yield from (f"{match[1]}_{number}" for number in range(int(first), int(last or first) + 1))
+            if piece := re.fullmatch(r"(\d+)(?:-(\d+))?(?::(\d+))?", part):
+                first, last, step = int(piece[1]), int(piece[2] or piece[1]), max(1, int(piece[3] or 1))
+                yield from (f"{match[1]}_{number}" for number in range(first, last + 1, step))
 
 
 def reason_words(reason: str, id: str) -> str:

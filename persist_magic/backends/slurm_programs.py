@@ -293,9 +293,9 @@ class Watch:
             return {}
         return {id: row for id, row in rows.items() if not is_live(row)}
 
-    def marks(self, token: str, run: int) -> set[str]:
-        """Return the ids, of arrays the common part, of all jobs that carry our mark in their comment."""
-        return {array_of(row.id) for row in self._rows.values() if row.mark == (token, run)}
+    def arrays(self, token: str, run: int) -> dict[int, str]:
+        """Return the ids of the arrays that carry our mark in their comment, by their first chunks."""
+        return {row.first: array_of(row.id) for row in self._rows.values() if row.mark == (token, run)}
 
     def _configured(self, name: str, what: str) -> str:
         """A value of the cluster's configuration, which is asked for once; "" if it does not say."""

@@ -13,8 +13,9 @@ import time
 from .. import each
 from ..errors import PersistError
 from ..journal import Journal, Reader
+from ..processes import UNKNOWN, ProcessId
 from ..records import Frozen, frozen
-from ..store import CHUNK, Ended, JobSpec, Outcome, RunDirectory, Started, TaskEnded
+from ..store import CHUNK, HEARTBEAT_SECONDS, SCHEDULER_ID, Ended, JobSpec, Outcome, RunDirectory, Started, TaskEnded
 from .supervisor import SIGNALS, ChildEnd, Refusal, Supervisor
 
 TYPE_CHECKING = False
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 FINAL = frozenset({"done", "failed", "cancelled"})
 """Words of a task that is over; one that was interrupted is run again should the chunk be."""
+EXIT_STOPPED = 75
+"""The child's exit code when it was stopped before all tasks were over (EX_TEMPFAIL of sysexits.h)."""
 
 
 class ChunkRecords:
@@ -65,6 +68,7 @@ class ChunkSupervisor(Supervisor):
         if not self.journal.lock():
             raise Refusal(f"{what} is running")
         past = read_chunk(run, self.number)
+        self._require_elsewhere_dead(past, what)
         if past.ended is not None and past.ended.outcome == "cancelled":
             raise Refusal(f"{what} was cancelled and does not run again")
         if past.ended is not None and past.ended.final:
@@ -72,8 +76,22 @@ class ChunkSupervisor(Supervisor):
         self.left = [task for task in self.tasks if task not in past.over]
         return run, ChunkRecords(self.journal)
 
+    def _write_handle(self, id: str, process: ProcessId | None) -> None:
+        """Write it only of the whole sweep: a chunk's own id stands in its journal."""
+        if not self.scheduler_id:
+            super()._write_handle(id, process)
+
     def _is_sampled(self) -> bool:
         return self.place is not None  # else one of many, on as many machines
+
+    def _require_elsewhere_dead(self, past: Past, what: str) -> None:
+        """Refuse if it lives on another host, by its heartbeat, should the file system know no locks."""
+        started = past.started
+        if started is None or past.ended is not None or started.supervisor.state() != UNKNOWN:
+            return
+        requeued = started.scheduler_id != "" and started.scheduler_id == os.environ.get(SCHEDULER_ID)
+        if not requeued and time.time() - past.beat < 6 * HEARTBEAT_SECONDS:
+            raise Refusal(f"{what} is running on {started.supervisor.host}")
 
     def _be_child(self) -> NoReturn:
         from .tasks import run_tasks
@@ -90,7 +108,10 @@ class ChunkSupervisor(Supervisor):
         if past.broken:
             return Outcome(self.spec.token, time.time(), "failed", past.broken, "", None, None, {})
         if len(past.over) < len(self.tasks):
-            return None
+            if end.exit_code != EXIT_STOPPED:
+                return None
+            words = "its tasks were stopped from outside (SIGTERM)"
+            return Outcome(self.spec.token, time.time(), "failed", words, "", None, None, {})
         failed = sum(word != "done" for word in past.over.values())
         words = f"{failed} of {len(self.tasks)} tasks failed" if failed else ""
         return Outcome(self.spec.token, time.time(), "failed" if failed else "done", words, "", None, None, {})
@@ -104,6 +125,10 @@ class Past(Frozen):
     ----------
     over : dict of int to str
         The tasks that are over, each with its last word.
+    started : Started or None
+        Who ran it last.
+    beat : float
+        When something was last written, or touched, seconds since the epoch.
     ended : Ended or None
         Its end, if it has not been started again since.
     broken : str
@@ -111,6 +136,8 @@ class Past(Frozen):
     """
 
     over: dict[int, str]
+    started: Started | None
+    beat: float
     ended: Ended | None
     broken: str
 
@@ -134,14 +161,15 @@ def read_chunk(run: RunDirectory, number: int) -> Past:
         If that cannot be read.
     """
     over: dict[int, str] = {}
-    ended, broken = None, ""
-    for word, task, _, content in Reader(run.job, run.journal_path(number)).news():
+    started, ended, broken = None, None, ""
+    reader = Reader(run.job, run.journal_path(number))
+    for word, task, _, content in reader.news():
         if word in FINAL:
             over[task] = word
         elif word == "started":
-            ended, broken = None, ""
+            started, ended, broken = Started.from_bytes(content, run.job.name, "its journal"), None, ""
         elif word == "ended":
             ended = Ended.from_bytes(content, run.job.name, "its journal")
         elif word == "broken":
             broken = TaskEnded.from_bytes(content, run.job.name, "its journal").reason
-    return Past(over, ended, broken)
+    return Past(over, started, reader.written or 0.0, ended, broken)

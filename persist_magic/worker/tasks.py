@@ -17,9 +17,11 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 
 from .. import each
 from ..errors import PersistError
+from ..processes import die_with_parent
 from ..store import (
     RANK,
     TASK,
@@ -29,6 +31,7 @@ from ..store import (
     TaskEnded,
     TaskFiles,
 )
+from .chunk import EXIT_STOPPED
 from .execution import Execution, finish, handle_signals, redirect, reopen_standard_descriptors
 from .supervisor import (
     EXIT_NOT_WRITTEN,
@@ -53,7 +56,9 @@ if TYPE_CHECKING:
 SYNC_SECONDS = 0.2
 """How long the disk may be behind: so much of what short tasks did may be lost with the machine's power."""
 ASK_FOR_PLACE_SECONDS = 0.05
-"""How soon a place among this machine's jobs that has become free is taken."""
+"""How soon a place among this machine's jobs that has become free is taken; the longer nothing happens, the later."""
+FORK_AGAIN_SECONDS = (0.1, 0.3, 1.0, 3.0, 6.0)
+"""When a process that the system refused is asked for again while no task runs."""
 _LONGEST_TRACEBACK = 20_000
 """Characters, the last ones."""
 
@@ -95,12 +100,15 @@ class _Dispatcher:
         self.blocked = tuple(blocked)
         self.waiting = deque(supervisor.left)
         self.running: dict[int, _Task] = {}  # by pid
-        self.left_behind: dict[int, float] = {}  # process groups of tasks that are over, and since when
+        self.left_behind: dict[int, tuple[float, int]] = {}  # process groups of tasks that are over: since when, which lane
         self.lanes: _Lanes = _Lanes(supervisor, len(self.waiting))
+        self.pid = os.getpid()
         self.stopping = False
         self.sealed = int(time.time())
         self.unsynced: set[str] = set()
         self.synced_at = 0.0
+        self.failed_forks, self.not_before = 0, 0.0  # when a process may be asked for again, on the monotonic clock
+        self.idle = 0.0  # for how long nothing has happened, seconds
         self.cancels_seen = 0
         self.cancelled: dict[int, CancelRequest] = {}
 
@@ -110,7 +118,10 @@ class _Dispatcher:
         recorder = redirect(self._files(0, 0), condenses=False)
         self.execution = Execution(self.job, self.run_directory, self.spec, recorder)
         try:
-            from . import values  # noqa: F401  once, and not in each task; before anything of the user's may shadow it
+            # once, and not in each task; before anything of the user's may shadow it
+            import ctypes  # noqa: F401
+
+            from . import values  # noqa: F401
 
             self.execution.lay_world()
             self.axes: list[each.Axis] = self.execution.namespace.pop(each.EACH)
@@ -128,7 +139,7 @@ class _Dispatcher:
         finally:
             self.lanes.close()
         self._sync(at_once=True)
-        return 0 if not self.waiting else 1
+        return EXIT_STOPPED if self.waiting else 0
 
     def _run(self) -> None:
         while self.running or self.left_behind or (self.waiting and not self.stopping):
@@ -167,23 +178,30 @@ class _Dispatcher:
         """Wait until something happens: a task ends or says something, a signal comes, or it is time to look."""
         pause = POLL_SECONDS
         if self.waiting and self.lanes.wanting and not self.stopping:
-            pause = ASK_FOR_PLACE_SECONDS
+            pause = min(POLL_SECONDS, max(ASK_FOR_PLACE_SECONDS, 0.1 * self.idle))
+        if self.not_before > time.monotonic():
+            pause = max(0.0, min(pause, self.not_before - time.monotonic()))
         if self.left_behind or self.unsynced:
             pause = min(pause, SYNC_SECONDS)
         pipes = {task.pipe: task for task in self.running.values() if task.pipe >= 0}
         ready, _, _ = select.select([self.wakeup, *pipes], [], [], pause)
+        self.idle = 0.0 if ready else self.idle + pause
         for descriptor in ready:
-            if descriptor != self.wakeup:
+            if descriptor == self.wakeup:
+                self._hear()
+            else:
                 self._read(pipes[descriptor])
-                continue
-            with contextlib.suppress(BlockingIOError):
-                numbers = os.read(self.wakeup, 4096)
-                # tasks get a cancel's SIGTERM from the supervisor, too
-                self.stopping |= any(number in numbers for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
-                if signal.SIGUSR1 in numbers:
-                    for pid in self.running:
-                        with contextlib.suppress(ProcessLookupError):
-                            os.kill(pid, signal.SIGUSR1)
+
+    def _hear(self) -> None:
+        """Take note of signals that have come."""
+        with contextlib.suppress(BlockingIOError):
+            numbers = os.read(self.wakeup, 4096)
+            # tasks get a cancel's SIGTERM from the supervisor, too
+            self.stopping |= any(number in numbers for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
+            if signal.SIGUSR1 in numbers:
+                for pid in self.running:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGUSR1)
 
     @staticmethod
     def _read(task: _Task) -> None:
@@ -197,6 +215,8 @@ class _Dispatcher:
 
     def _start_tasks(self) -> None:
         while self.waiting and not self.stopping:
+            if time.monotonic() < self.not_before:
+                return
             number = self.waiting[0]
             if number in self.cancelled:
                 self.waiting.popleft()
@@ -208,6 +228,7 @@ class _Dispatcher:
             self.waiting.popleft()
             if not self._start(number, lane):
                 return
+        self.lanes.want_no_more()
 
     @staticmethod
     def _not_begun(request: CancelRequest) -> TaskEnded:
@@ -232,6 +253,7 @@ class _Dispatcher:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, self.blocked)
             os.close(write_end)
         self.running[task.pid] = task
+        self.failed_forks = 0
         return True
 
     def _not_started(self, task: _Task, error: OSError) -> bool:
@@ -241,8 +263,12 @@ class _Dispatcher:
         record = TaskEnded(time.time(), 0.0, task.lane, task.start, task.start, reason)
         self._append("interrupted", task.number, record.to_line())
         self.lanes.give_back(task.lane, more=True)
-        if not self.running:
-            raise error
+        self.lanes.free(task.lane)
+        if not self.running:  # nobody of ours is going to make room, but others may
+            if self.failed_forks == len(FORK_AGAIN_SECONDS):
+                raise error
+            self.not_before = time.monotonic() + FORK_AGAIN_SECONDS[self.failed_forks]
+            self.failed_forks += 1
         self.waiting.appendleft(task.number)
         return False
 
@@ -260,12 +286,11 @@ class _Dispatcher:
             self._read(task)
         if task.pipe >= 0:  # what the task forked has it, too
             os.close(task.pipe)
+        self._hear()
         said = self._said(task)
         word, reason, note = verdict(end, said, task.cancel, False)
         if word != "done" and self.stopping and task.cancel is None:
             word = "interrupted"
-        if _group_lives(task.pid):
-            self.left_behind[task.pid] = time.monotonic()
         record = TaskEnded(
             time=time.time(),
             seconds=time.monotonic() - task.began_at,
@@ -273,7 +298,7 @@ class _Dispatcher:
             start=task.start,
             stop=task.files.sizes(),
             reason=reason,
-            traceback=said.traceback[-_LONGEST_TRACEBACK:] if said is not None else "",
+            traceback=said.traceback if said is not None else "",
             exit_code=end.exit_code,
             signal=end.signal,
             cpu_seconds=end.cpu_seconds,
@@ -285,6 +310,10 @@ class _Dispatcher:
         self._append(word, task.number, record.to_line())
         self.unsynced.update((task.files.values_path, self.journal.path))
         self.lanes.give_back(task.lane, more=bool(self.waiting) and not self.stopping)
+        if _group_lives(task.pid):
+            self.left_behind[task.pid] = time.monotonic(), task.lane
+        else:
+            self.lanes.free(task.lane)
 
     def _said(self, task: _Task) -> Outcome | None:
         if not task.said:
@@ -295,10 +324,14 @@ class _Dispatcher:
             return None
 
     def _end_left_behind(self) -> None:
-        """End what tasks have left running; helpers that end by themselves are given the time to."""
-        for group, since in list(self.left_behind.items()):
+        """End what tasks have left running, which may still write to their lanes' files.
+
+        Helpers that end by themselves are given the time to.
+        """
+        for group, (since, lane) in list(self.left_behind.items()):
             if not _group_lives(group):
                 del self.left_behind[group]
+                self.lanes.free(lane)
                 continue
             age = time.monotonic() - since
             if age > SELF_END_SECONDS:
@@ -332,19 +365,18 @@ class _Dispatcher:
         if changed and changed != self.cancels_seen:
             self.cancels_seen = changed
             with contextlib.suppress(PersistError, ValueError):
-                request = self.run_directory.cancelled_tasks()
-                if request is not None:
-                    self.cancelled.update(dict.fromkeys(each.read(request.tasks), request))
+                self.cancelled = each.cancelled(self.run_directory.cancel_requests())
         now = time.monotonic()
         for task in self.running.values():
             request = self.cancelled.get(task.number)
             if request is None:
                 continue
             if task.cancel is None:
-                task.cancel, task.kill_at = request, now + (0.0 if request.force else GRACE_SECONDS)
+                task.kill_at = now + GRACE_SECONDS
                 if not request.force:
                     _signal_group(task.pid, signal.SIGTERM)
-            if now >= task.kill_at:
+            task.cancel = request
+            if request.force or now >= task.kill_at:
                 _signal_group(task.pid, signal.SIGKILL)
 
     # ---- being a task
@@ -353,6 +385,9 @@ class _Dispatcher:
         """Run the cell with the task's values and hand over what came of it; never returns."""
         code = EXIT_NOT_WRITTEN
         try:
+            die_with_parent()  # nobody else could write down what comes of it
+            if os.getppid() != self.pid:
+                os._exit(code)
             signal.set_wakeup_fd(-1)
             os.setpgid(0, 0)
             self.journal.close()  # the lock is not the tasks'
@@ -376,6 +411,7 @@ class _Dispatcher:
         bound = each.bindings(self.axes, task.number)
         execution.namespace.update({f"{prefix}{name}": value for name, value in bound.items()})
         cell = execution.attempt(lambda: execution.run_cell(*self.code))
+        cell = replace(cell, traceback=cell.traceback[-_LONGEST_TRACEBACK:])
         reopen_standard_descriptors()
         from .values import ValueFile
 
@@ -465,9 +501,7 @@ class _Lanes:
         return ticket
 
     def give_back(self, lane: int, more: bool) -> None:
-        """Take a lane back, whose task is over; `more` says whether there are tasks that wait."""
-        self._free.append(lane)
-        self._free.sort(reverse=True)
+        """Take back the place of a lane whose task is over; `more` says whether there are tasks that wait."""
         if self._place is None:
             return
         ticket = self._tickets.pop(lane)
@@ -476,8 +510,21 @@ class _Lanes:
         else:
             self._place.slots.release(ticket)
 
+    def free(self, lane: int) -> None:
+        """Let another task have a lane, to whose files nobody writes any more."""
+        self._free.append(lane)
+        self._free.sort(reverse=True)
+
+    def want_no_more(self) -> None:
+        """Give back what no task needs: a place that nobody has, and that in the queue, behind which others wait."""
+        if self._place is not None:
+            for ticket in filter(None, (*self._spare, self._queued)):
+                self._place.slots.release(ticket)
+            self._spare, self._queued = [], ""
+
     def close(self) -> None:
         """Give all places back."""
         if self._place is not None:
-            for ticket in filter(None, (*self._spare, *self._tickets.values(), self._queued)):
+            self.want_no_more()
+            for ticket in self._tickets.values():
                 self._place.slots.release(ticket)

@@ -251,7 +251,7 @@ def test_the_failed_are_run_again(slurm: SlurmSession, marker: Path) -> None:
 def test_a_requeued_chunk_repeats_only_what_it_had_not_finished(slurm: SlurmSession, cluster: Cluster, marker: Path) -> None:
     cell = f"open({str(marker)!r} + f'-{{n}}', 'a').write('x')\n{WAIT_FOR.format(path=str(marker))}n"
     job = sweep(slurm, "requeued", cell, range(4), chunk=4)
-    wait_until(Path(f"{marker}-2").exists, "the third task")
+    wait_until(lambda: Path(f"{marker}-2").exists() and Path(f"{marker}-2").read_text(), "the third task")
     element = f"{job.info()['id']}_0"
     cluster.run("scontrol", "requeue", element)
     queued = wait_until(lambda: (s := job.status()).state is JobState.QUEUED and s, "the chunk in the queue again")
