@@ -96,6 +96,8 @@ _REASONS = {
     "ReqNodeNotAvail, UnavailableNodes": "a node that it asks for is not available",
     "ReqNodeNotAvail, Reserved for maintenance": "nodes are reserved for maintenance",
 }
+_LARGEST_ARRAY = 4_000_001
+"""The largest MaxArraySize that slurm.conf(5) allows."""
 _LIMIT = re.compile(r"(?:Assoc|QOS|Qos).*(?:Limit|Max|Grp|Per)")
 _TOKEN = re.compile(r"persist_magic:([0-9a-f]{32}):([0-9]{1,9})(?::([0-9]{1,9}))?")
 
@@ -225,6 +227,7 @@ def _expanded(ids: str) -> Iterator[str]:
         for part in match[2].split(","):
             if piece := re.fullmatch(r"(\d+)(?:-(\d+))?(?::(\d+))?", part):
                 first, last, step = int(piece[1]), int(piece[2] or piece[1]), max(1, int(piece[3] or 1))
+                last = min(last, first + _LARGEST_ARRAY)
                 yield from (f"{match[1]}_{number}" for number in range(first, last + 1, step))
 
 

@@ -63,6 +63,31 @@ def test_saccts_rows_of_an_id_that_came_twice_the_later_one_counts() -> None:
     }
 
 
+ARRAYS = [
+    ("7", ["7"]),
+    ("7_3", ["7_3"]),
+    ("7_[1,3-5]", ["7_1", "7_3", "7_4", "7_5"]),
+    ("7_[0-2%1]", ["7_0", "7_1", "7_2"]),
+    ("7_[0-20:10,25]", ["7_0", "7_10", "7_20", "7_25"]),
+    ("7.batch", []),
+    ("7_[x]", []),
+    ("7+0", []),
+]
+
+
+@pytest.mark.parametrize(("ids", "expected"), ARRAYS, ids=[ids for ids, _ in ARRAYS])
+def test_saccts_row_of_an_array_that_never_began_is_one_for_each_of_its_jobs(ids: str, expected: list[str]) -> None:
+    rows = parse_sacct(f"{ids}|CANCELLED by 1000|1|2|5:00|None assigned|0:0\n")
+    assert list(rows) == expected
+    assert all((row.id, row.state, row.never_began) == (id, "CANCELLED", True) for id, row in rows.items())
+
+
+def test_the_mark_tells_an_arrays_first_chunk() -> None:
+    words = comment(TOKEN, 2, "mine", 1001)
+    rows = parse_squeue(f"7_3|PENDING|1|N/A|5:00||Resources|{words}\n8|PENDING|1|N/A|5:00||Resources|{comment(TOKEN, 2)}")
+    assert [(row.mark, row.first) for row in rows.values()] == [((TOKEN, 2), 1001), ((TOKEN, 2), 0)]
+
+
 @given(st.text())
 def test_the_parsers_take_any_text(text: str) -> None:
     for rows in (parse_squeue(text), parse_sacct(text), parse_squeue(f"1|{text}"), parse_sacct(f"1|{text}")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import signal
@@ -17,6 +18,7 @@ from persist_magic.backends import slurm_programs
 from persist_magic.each import checked
 from persist_magic.errors import BackendError, TasksFailed
 from persist_magic.status import JobState
+from persist_magic.store import write_atomic
 from persist_magic.submission import jobs, load
 from persist_magic.sweep import Sweep
 from persist_magic.tasks import Counts, ledger
@@ -162,6 +164,35 @@ def test_a_sweep_of_which_a_killed_session_left_no_handle_is_found(slurm: SlurmS
     assert status.state is JobState.QUEUED
     job.cancel()
     assert job.wait(60).state is JobState.CANCELLED
+
+
+def test_without_a_handle_chunks_that_run_and_wait_are_told_and_cancelled(slurm: SlurmSession, cluster: Cluster) -> None:
+    job = sweep(slurm, "unhandled", FOREVER, [1, 1, 1, 1], chunk=1, limit=1)
+    os.unlink(job.directory.handle_path)  # the session was killed before it could write it
+    wait_until(lambda: sorted(job.states()) == ["queued"] * 3 + ["running"], "one that runs")
+    assert job.info()["id"] in ("", cluster.run("squeue", "-h", "-n", "unhandled", "-o", "%A").split()[0])
+    job.cancel()
+    assert job.wait(90).state is JobState.CANCELLED
+    wait_until(lambda: not names(cluster, "unhandled"), "an empty queue")
+
+
+@pytest.mark.usefixtures("small_arrays")
+def test_a_session_that_is_killed_while_it_submits_arrays(
+    slurm: SlurmSession, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm_backend, "LOST_SECONDS", 3.0)
+    job = sweep(slurm, "cut", "n", range(8), "--hold", chunk=1)
+    ids = job.info()["id"].split(",")
+    handle = job.directory.handle()
+    assert handle is not None
+    cluster.run("scancel", ids[2])  # as if there had never been a third array
+    write_atomic(job.directory.handle_path, dataclasses.replace(handle, id=ids[0]).to_bytes())
+    cluster.run("scontrol", "release", ids[0])
+    cluster.run("scontrol", "release", ids[1])  # of which the handle tells nothing
+    assert job.wait(90).state in (JobState.FAILED, JobState.CANCELLED)
+    assert job.states() == ["done"] * 6 + [job.states()[7]] * 2
+    assert job.states()[7] in ("failed", "cancelled")
+    assert job.rerun(failed=True, options=["--hold"]).info()["tasks"]["done"] == 6
 
 
 def test_failures_take_no_other_task_down(slurm: SlurmSession) -> None:
