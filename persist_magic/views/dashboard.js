@@ -811,7 +811,7 @@ function grid(head, lines) {
 
 // ---------------------------------------------------------------- the tasks of a sweep
 
-const WORDS = { d: "done", f: "failed", c: "cancelled", r: "running", q: "queued" };
+const WORDS = { d: "done", f: "failed", c: "cancelled", r: "running", q: "queued", e: "never submitted" };
 const CELLS = [18, 16, 14, 12, 10, 9, 8, 7, 6, 5, 4]; // how large a task's cell may be, pixels
 const GRID_HEIGHT = 160; // of which cells are made smaller, as far as they can
 const MORE_HEIGHT = 240; // of which the rest is scrolled to
@@ -823,7 +823,7 @@ function drawTask(context, letter, x, y, size, colours) {
   const side = size - gap;
   context.fillStyle = context.strokeStyle = colours[letter];
   context.lineWidth = 1;
-  if (letter === "q") {
+  if (letter === "q" || letter === "e") {
     const dot = Math.max(1, Math.round(side / 4));
     return context.fillRect(x + (side - dot) / 2, y + (side - dot) / 2, dot, dot);
   }
@@ -993,7 +993,7 @@ class TaskGrid {
 /** The theme's colours, by letter. */
 function coloursOf(node) {
   const style = getComputedStyle(node);
-  const names = { d: "green", f: "red", c: "violet", r: "blue", q: "amber", back: "back", text: "text" };
+  const names = { d: "green", f: "red", c: "violet", r: "blue", q: "amber", e: "text", back: "back", text: "text" };
   return Object.fromEntries(Object.entries(names).map(([key, name]) => [key, style.getPropertyValue(`--persist-${name}`).trim()]));
 }
 
