@@ -152,8 +152,6 @@ def _log(words: argparse.Namespace) -> int:
         except KeyboardInterrupt:
             print(f"\nstopped following; job {job.name} goes on")
         return 0
-    if isinstance(job, Sweep):
-        job.stdout()  # says so
     text = _log_text(job, words)
     if not text and (launch := job.launch_log()):
         text = f"the cell has printed nothing; launch.log says:\n{launch}"
@@ -172,6 +170,8 @@ def _log_of_task(task: Task, words: argparse.Namespace) -> int:
 
 def _log_text(job: Job, words: argparse.Namespace) -> str:
     """The log as a terminal would show it in the end; of a long one the end, unless so many lines are asked for."""
+    if isinstance(job, Sweep):
+        return job.stdout()  # which tells whose output there is
     path = job.directory.current_run().log_path(words.err)
     excess = log_size(path) - STREAM_LIMIT
     if words.tail is not None or words.all or excess <= 0:

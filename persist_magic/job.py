@@ -612,6 +612,7 @@ class Job:
         Damaged, VersionSkew, UnsafePath
             If the result's file is not to be read.
         """
+        self._require_one_cell()  # of a sweep `load` gives what fetches
         status = self.wait(timeout)
         outcome = self.outcome()
         if status.state is JobState.CANCELLED:
@@ -717,14 +718,22 @@ class Job:
                 left_out.append(str(error))
         return values, left_out
 
+    def _require_one_cell(self) -> None:
+        """Raise UsageError of a sweep: its tasks have what is asked for."""
+        if count := self.spec().tasks:
+            some = f"%persist_log {self.name} --task 0, or persist_magic.load({self.name!r})[0]"
+            raise UsageError(f"job {self.name} is a sweep, each of its {count} tasks has an output of its own: {some}")
+
     # ---- logs
 
     def stdout(self, tail: int | None = None) -> str:
         """Return what the newest run has printed so far; of it only the last `tail` lines if given."""
+        self._require_one_cell()
         return read_log(self._run().log_path(), tail)
 
     def stderr(self, tail: int | None = None) -> str:
         """Return what the newest run has written to stderr so far; of it only the last `tail` lines if given."""
+        self._require_one_cell()
         return read_log(self._run().log_path(err=True), tail)
 
     def launch_log(self) -> str:
@@ -741,6 +750,7 @@ class Job:
 
     def follow(self, err: bool = False, tail: int | None = None) -> Iterator[str]:
         """Yield what is printed from now on, after the last `tail` lines, until the job ends; by later runs, too."""
+        self._require_one_cell()
         run = self._run()
         offset = tail_offset(run.log_path(err), tail)
         decoder = codecs.getincrementaldecoder("utf-8")("replace")

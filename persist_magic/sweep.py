@@ -243,22 +243,6 @@ class Sweep(Job):
                 if chunk.started is None and known.cancelled.keys() >= set(chunk.tasks)
             ]
 
-    def stdout(self, tail: int | None = None) -> str:
-        """Raise UsageError: each task has its own; see `Task.stdout`."""
-        raise self._no_log()
-
-    def stderr(self, tail: int | None = None) -> str:
-        """Raise UsageError: each task has its own; see `Task.stderr`."""
-        raise self._no_log()
-
-    def follow(self, err: bool = False, tail: int | None = None) -> Iterator[str]:
-        """Raise UsageError: each task has its own output."""
-        raise self._no_log()
-
-    def _no_log(self) -> UsageError:
-        some = f"%persist_log {self.name} --task 0"
-        return UsageError(f"job {self.name} is a sweep, each of its {len(self)} tasks has an output of its own: {some}")
-
 
 class End:
     """What is known of one task at a moment.

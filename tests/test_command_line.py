@@ -78,6 +78,31 @@ def test_the_verbs(session: Session, marker: Path) -> None:
     assert shell("clean", "--failed").stdout == "deleted slow\n"
 
 
+def test_the_tasks_of_a_sweep(session: Session, marker: Path) -> None:
+    cell = f"print('task', n)\nif n == 1: 1 / 0\nif n == 2:\n    {WAIT_FOR.format(path=str(marker)).strip().replace(chr(10), chr(10) + '    ')}\nn * 2"
+    job = session.persist("fit", cell, each=[(("n",), [0, 1, 2])], options=["--slots", "2"])
+    wait_until(lambda: shell("tasks", "fit", "--state", "running").stdout.count("n=2"), "the last task")
+    assert shell("log", "fit", "--task", "0").stdout == "task 0\n"
+    assert shell("log", "fit").returncode == 2
+    assert "fit, task 2: " in shell("cancel", "fit", "--task", "2", "--force").stdout
+    job.wait(60)
+    told = json.loads(shell("tasks", "fit", "--json").stdout)
+    assert [(each["task"], each["given"], each["state"], each["result"]) for each in told] == [
+        (0, "n=0", "done", "0"),
+        (1, "n=1", "failed", None),
+        (2, "n=2", "cancelled", None),
+    ]
+    assert told[1]["reason"] == "ZeroDivisionError: division by zero"
+    status = json.loads(shell("status", "--json", "fit").stdout)[0]["tasks"]
+    assert (status["done"], status["failed"], status["cancelled"], status["total"]) == (1, 1, 1, 3)
+    marker.touch()
+    assert shell("rerun", "fit", "--failed").stdout == "fit: run 2, 2 tasks → local\n"
+    assert shell("wait", "fit").returncode == 1
+    assert shell("tasks", "fit", "--state", "done").stdout.count("done") == 2
+    session.persist("plain", "1").wait(60)
+    assert shell("tasks", "plain").returncode == 2
+
+
 def test_the_root_is_an_option_too(session: Session, tmp_path: Path) -> None:
     session.persist("here", "1").wait(60)
     assert shell("--root", str(tmp_path / "empty"), "status").stdout == "no jobs\n"

@@ -857,6 +857,8 @@ def test_a_sweep_in_the_terminal(shell: Shell, session: Session, marker: Path) -
     shell.run("%persist_show fit")
     assert re.search(r"1 of 4 tasks failed; task 1 \(n=1\).*^2 +n=2 +done", shell.said(), re.MULTILINE | re.DOTALL)
     assert "each of its 4 tasks has an output of its own: %persist_log fit --task 0" in shell.refused("%persist_log fit")
+    with pytest.raises(UsageError, match=r"persist_magic.load\('fit'\)\[0\]"):
+        Job("fit").fetch()
     assert "only results are kept" in shell.refused("%persist_fetch fit x")
     shell.run("%%persist dry --dry-run --each n=range(4) --each m='ab'.split()\nn, m")
     assert "dry would run 4 tasks and ship --each" in shell.said()

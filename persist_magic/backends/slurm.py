@@ -169,6 +169,7 @@ class SlurmBackend(Configurable):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._watches: dict[str, Watch] = {}
+        self._runs: dict[tuple[str, int], Submitted] = {}
 
     def _watch(self, cluster: str) -> Watch:
         return self._watches.setdefault(cluster, Watch(cluster))
@@ -260,14 +261,23 @@ class SlurmBackend(Configurable):
 
     # ---- asking
 
-    @staticmethod
-    def _place(query: Query) -> tuple[str, str]:
+    def _submitted(self, query: Query) -> Submitted | None:
+        """How a run was asked for, which never changes, and which each of the many chunks of a sweep wants to know."""
+        key = query.spec.token, query.run.number
+        if key not in self._runs:
+            found = query.run.submitted()
+            if found is None:
+                return None
+            self._runs[key] = found
+        return self._runs[key]
+
+    def _place(self, query: Query) -> tuple[str, str]:
         """Slurm's id of a run, or "", and the cluster to ask, or "" for the present one."""
         handle, started = query.handle, query.started
         cluster = handle.cluster if handle is not None else ""
         if started is not None and started.scheduler_id:
             return started.scheduler_id, cluster
-        submitted = query.run.submitted() if handle is None or query.chunk is not None else None
+        submitted = self._submitted(query) if handle is None or query.chunk is not None else None
         if handle is not None:
             return (handle.id if query.chunk is None else _id_of_chunk(handle.id, submitted, query.chunk)), cluster
         return "", str(submitted.settings.get("clusters", "")) if submitted is not None else ""
@@ -336,7 +346,7 @@ class SlurmBackend(Configurable):
 
     def _keep_found(self, query: Query, row: Row, cluster: str) -> None:
         """Keep the id that was found; of a sweep of several arrays each chunk's is found anew."""
-        submitted = query.run.submitted()
+        submitted = self._submitted(query)
         if query.chunk is None:
             _keep_handle(query.job, Handle(self.name, query.run.number, time.time(), row.id, None, cluster))
         elif submitted is not None and len(submitted.settings.get("arrays", ())) == 1:
@@ -357,7 +367,7 @@ class SlurmBackend(Configurable):
                 return Observation(Word.GONE, words, JobState.FAILED, source="squeue", time=watch.asked)
             return Observation(Word.ABSENT, source="squeue", time=watch.asked)
         known_on = query.started.cluster if query.started is not None else ""
-        if not known_on and (asked_for := query.run.submitted()) is not None:
+        if not known_on and (asked_for := self._submitted(query)) is not None:
             known_on = str(asked_for.settings.get("cluster", ""))
         if known_on and watch.name() not in ("", known_on):
             return Observation(Word.UNKNOWN, f"it belongs to cluster {known_on}, which cannot be asked from here")

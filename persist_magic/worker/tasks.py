@@ -101,7 +101,7 @@ class _Dispatcher:
         self.waiting = deque(supervisor.left)
         self.running: dict[int, _Task] = {}  # by pid
         self.left_behind: dict[int, tuple[float, int]] = {}  # process groups of tasks that are over: since when, which lane
-        self.lanes: _Lanes = _Lanes(supervisor, len(self.waiting))
+        self.lanes = _Lanes(supervisor, len(self.waiting))
         self.pid = os.getpid()
         self.stopping = False
         self.sealed = int(time.time())
@@ -155,7 +155,8 @@ class _Dispatcher:
 
     def _broken(self, error: BaseException) -> int:
         reason, trace = self.execution.words(error)
-        print(trace or reason, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # a full disk
+            print(trace or reason, file=sys.stderr, flush=True)
         record = TaskEnded(time.time(), 0.0, 0, (), (), reason, trace[-_LONGEST_TRACEBACK:])
         self._append("broken", 0, record.to_line())
         return 1

@@ -254,6 +254,19 @@ def test_single_tasks_are_cancelled(slurm: SlurmSession) -> None:
     assert job.states() == ["cancelled", "cancelled", "done", "done"]
 
 
+def test_a_task_that_waits_in_the_queue_is_taken_out(
+    slurm: SlurmSession, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm_backend, "FILES_SECONDS", 4.0)
+    job = sweep(slurm, "waiting", FOREVER, [1, 1, 1], chunk=1, limit=1)
+    wait_until(lambda: job.states()[0] == "running", "the first task")
+    job[2].cancel()
+    wait_until(lambda: f"{job.info()['id']}_2" not in names(cluster, "waiting"), "the queue without it")
+    wait_until(lambda: job.states() == ["running", "queued", "cancelled"], "its end")
+    job.cancel()
+    assert job.wait(90).state is JobState.CANCELLED
+
+
 def test_an_element_that_somebody_removes_is_told(
     slurm: SlurmSession, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
