@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import difflib
+import inspect
 import os
 import time
 import types
@@ -22,6 +23,7 @@ from .backends import get_backend
 from .backends.base import Backend, Launch, Predecessor, Query, Tasks
 from .each import CALL, EACH, written
 from .errors import (
+    BackendError,
     Damaged,
     JobCancelled,
     JobFailed,
@@ -241,8 +243,18 @@ def statuses(of: Sequence[Job], seconds: float | None = None) -> list[Status | P
 def settings_of(
     runner: Backend, options: Sequence[str], after: Sequence[Predecessor], tasks: Tasks | None
 ) -> dict[str, Any]:
-    """Return what a backend makes of the options; only one that a sweep is given to need know of tasks."""
-    return runner.settings(options, after) if tasks is None else runner.settings(options, after, tasks)
+    """Return what a backend makes of the options; only one that is given a sweep need know of tasks.
+
+    Raises
+    ------
+    BackendError
+        If an option is wrong, or if the backend knows of no tasks.
+    """
+    if tasks is None:
+        return runner.settings(options, after)
+    if len(inspect.signature(runner.settings).parameters) < 3:
+        raise BackendError(runner.name, "it runs no sweeps: it takes no tasks")
+    return runner.settings(options, after, tasks)
 
 
 def _of_chunk(status: Status) -> Status:

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
+from persist_magic import backends, tasks
 from persist_magic import status as status_module
-from persist_magic import tasks
 from persist_magic.backends import local
 from persist_magic.each import checked
 from persist_magic.errors import (
@@ -324,6 +324,19 @@ def test_what_does_not_fit_a_sweep_is_refused(
     with pytest.raises(kind, match=words):
         session.persist("fit", "n", each=[(("n",), [1, 2])], **options)
     assert jobs(session.root) == []
+
+
+def test_a_backend_that_knows_of_no_tasks_is_given_none(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Older(local.LocalBackend):
+        name = "older"
+
+        def settings(self, options: Any, after: Any = ()) -> dict[str, Any]:  # type: ignore[override]
+            return super().settings(options, after)
+
+    monkeypatch.setitem(backends._made, "older", Older())
+    assert session.persist("plain", "7", backend="older").fetch(60) == 7
+    with pytest.raises(BackendError, match="backend older: it runs no sweeps"):
+        sweep(session, "fit", "n", n=[1], _backend="older")
 
 
 @pytest.mark.parametrize("name", ["a b", "class", 1, "__name__"])
