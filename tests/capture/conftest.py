@@ -8,7 +8,6 @@ import pytest
 from persist_magic.status import JobState
 
 from ..conftest import wait_until
-from ..test_magics import shell  # noqa: F401  a real shell, as the magics' own tests have it
 
 QUEUED = ["--slots", "1"]
 

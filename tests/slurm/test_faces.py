@@ -12,9 +12,7 @@ from persist_magic import backends
 
 from ..cluster.cluster import Cluster
 from ..conftest import environment, wait_until
-from ..test_magics import Shell, shell
-
-__all__ = ["shell"]  # the fixture
+from ..shell import Shell
 
 
 def status_line(shell: Shell, name: str) -> str:
