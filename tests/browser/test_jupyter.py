@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -191,12 +192,16 @@ def test_a_page_that_the_kernel_cannot_hear_says_what_to_do(
     page = notebook("%persist_status")
     page.run(1)
     expect(line(page.output(1), "one")).to_contain_text("done")
-    jupyter.call(f"/api/kernels/{page.kernel()}/restart", "POST")  # not by this page
     alert = page.output(1).get_by_role("alert")
-    expect(alert).to_contain_text("no word from the kernel since")
-    page.run(0)
-    page.run(1)
-    expect(alert).to_contain_text("load the page again")
+    for attempt in range(3):  # now and then JupyterLab finds the new kernel's subshell
+        jupyter.call(f"/api/kernels/{page.kernel()}/restart", "POST")  # not by this page
+        expect(alert).to_contain_text("no word from the kernel since")
+        page.run(0)
+        page.run(1)
+        with contextlib.suppress(AssertionError):
+            expect(alert).to_contain_text("load the page again", timeout=20_000)
+            break
+        assert attempt < 2, "the page was heard three times"
     session.persist("two", "1").wait(60)
     expect(line(page.output(1), "two")).to_contain_text("done")  # it is told all the same
     page.execute("docmanager:save")
