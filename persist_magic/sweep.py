@@ -169,12 +169,14 @@ class Sweep(Job):
             The columns are the names of ``--each``, then "state", "seconds" and "result" (None of a task that is not done),
             with "_" behind, should ``--each`` have such a name. Where the values cannot be restored here, they are in words.
         """
-        lines = []
+        lines, restored = [], True
         for end in self.ends():
-            try:
-                values = self.values(end.task)
-            except PersistError:
-                values = {"task": end.label}
+            values: dict[str, Any] = {"task": end.label}
+            if restored:
+                try:
+                    values = self.values(end.task)
+                except PersistError:
+                    restored = False
             done = end.status.state is JobState.DONE
             result = _or_error(end.result) if done else None
             ours = {"state": end.status.state.value, "seconds": end.seconds, "result": result}

@@ -104,9 +104,6 @@ class Chunk:
     def __init__(self, run: RunDirectory, number: int, tasks: Sequence[int]) -> None:
         self.run, self.number, self.tasks = run, number, tasks
         self._reader = Reader(run.job, run.journal_path(number))
-        self._reset()
-
-    def _reset(self) -> None:
         self.started: Started | None = None
         self.ended: Ended | None = None
         self._broken = ""
@@ -415,10 +412,10 @@ class Ledger:
 
     def words(self, statuses: Sequence[Status]) -> Iterator[tuple[int, str]]:
         """Yield for each task its number and its state in a word; faster than `status` for all."""
-        numbers = {id(chunk): status for chunk, status in zip(self.chunks, statuses, strict=True)}
+        of_chunks = dict(zip(self.chunks, statuses, strict=True))
         for task in range(self._spec.tasks):
             chunk = self.chunk_of(task)
-            word, status = chunk.word(task), numbers.get(id(chunk))
+            word, status = chunk.word(task), of_chunks.get(chunk)
             if word in _FINAL:
                 yield task, word
             elif status is not None and status.state is JobState.EMPTY:
