@@ -398,8 +398,10 @@ class SlurmBackend(Configurable):
             id = ",".join(ids.values())
         runs = query.started is not None and query.evidence.ended is None and heartbeat_is_fresh(query.evidence)
         how = ["--batch", "--signal=TERM"] if runs and not force else []
-        if query.spec.tasks and not force:
-            how = ["--state=PENDING"]  # the supervisors of chunks that run find the request
+        if sweep and not force:
+            # The supervisors of chunks that run find the request. Not for a single one: with --state Slurm 22.05 takes all
+            # those of its array that wait
+            how = ["--state=PENDING"]
         try:
             run_program(["scancel", *how, *on_cluster(cluster), *id.split(",")])
             self._watch(cluster).expect_change()
