@@ -1031,7 +1031,7 @@ class Job:
         if not spec.tasks:
             raise UsageError(f"job {self.name} is one cell and no sweep; %persist_rerun {self.name} runs it again")
         with self._with_chunks() as (known, chunks):
-            again = [task for task, word in known.words(chunks) if word != JobState.DONE.value]
+            again = [task for task, word in enumerate(known.words(chunks)) if word != JobState.DONE.value]
         if not again:
             raise UsageError(f"all {spec.tasks} tasks of job {self.name} are done; none is run again")
         return again

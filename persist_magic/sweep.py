@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from . import outputs, replay
 from .backends import get_backend
 from .backends.base import Query
+from .chunks import Chunk
 from .each import bindings, read, written
 from .errors import (
     Damaged,
@@ -33,7 +34,7 @@ from .job import Job, pauses
 from .logs import read_part, read_span, tail_of_span
 from .status import JobState, Status
 from .store import CancelRequest, CancelRequests, KeptValue, Progress, TaskBegan, TaskEnded, TaskFiles, told, write_atomic
-from .tasks import Chunk, Ledger, files_of, ledger
+from .tasks import Ledger, files_of, ledger
 from .text import aligned, harmless
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class Sweep(Job):
     def states(self) -> list[str]:
         """Return the state of each task, in a word."""
         with self._with_chunks() as (known, chunks):
-            return [word for _, word in known.words(chunks)]
+            return list(known.words(chunks))
 
     def table(self) -> Any:
         """Return all tasks: what each is given, its state, seconds and result, as far as there is one.

@@ -14,21 +14,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from . import each
+from .chunks import FINAL, CancelledTasks, Chunk, division
 from .errors import Damaged
-from .journal import Reader
 from .records import Frozen, frozen
 from .status import Evidence, JobState, Observation, Status, progress_words
 from .store import (
     Bar,
     CancelRequest,
-    Ended,
     JobDirectory,
     JobSpec,
     ObservedChunks,
     Outcome,
     Progress,
     RunDirectory,
-    Started,
     Submitted,
     Sweep,
     TaskBegan,
@@ -36,7 +34,6 @@ from .store import (
     TaskFiles,
 )
 
-_FINAL = {"done": JobState.DONE, "failed": JobState.FAILED, "cancelled": JobState.CANCELLED}
 _HELD = 256
 """So many journals of a run are kept open while all tasks are read."""
 _KEPT = 32
@@ -86,119 +83,22 @@ def tasks_progress(counts: Counts, began: float | None, now: float) -> Progress:
     return Progress(now, (Bar("tasks", over, counts.total, "it", elapsed),))
 
 
-class Chunk:
-    """What the journal of one chunk says.
-
-    Attributes
-    ----------
-    run : RunDirectory
-    number : int
-    tasks : sequence of int
-        In the order in which they are run.
-    started : Started or None
-        Who runs it, or did last.
-    ended : Ended or None
-        Its end, if it has not been started again since.
-    """
-
-    def __init__(self, run: RunDirectory, number: int, tasks: Sequence[int]) -> None:
-        self.run, self.number, self.tasks = run, number, tasks
-        self._reader = Reader(run.job, run.journal_path(number))
-        self.started: Started | None = None
-        self.ended: Ended | None = None
-        self._broken = ""
-        self._places: dict[int, tuple[str, int, int]] = {}  # of a task's last line: word, where its content is, how long
-        self.words: Counter[str] = Counter()  # of the tasks' last lines
-
-    def refresh(self) -> None:
-        """Read what is new."""
-        for word, number, place, content in self._reader.news():
-            job, what = self.run.job.name, f"the journal of chunk {self.number}"
-            if word == "started":
-                self._start(Started.from_bytes(content, job, what))
-            elif word == "ended":
-                self.ended = Ended.from_bytes(content, job, what)
-            elif word == "broken":
-                self._broken = TaskEnded.from_bytes(content, job, what).reason
-            else:
-                self._turn(number, (word, place, len(content)))
-
-    def _start(self, started: Started) -> None:
-        """It runs, perhaps again: then what had begun and is not over has not."""
-        again = self.started is None or self.started.supervisor != started.supervisor
-        self.started, self.ended, self._broken = started, None, ""
-        for task in [task for task, (word, _, _) in self._places.items() if again and word not in _FINAL]:
-            self._turn(task, None)
-
-    def _turn(self, task: int, line: tuple[str, int, int] | None) -> None:
-        before = self._places.pop(task, None)
-        if before is not None:
-            self.words[before[0]] -= 1
-        if line is not None:
-            self._places[task] = line
-            self.words[line[0]] += 1
-
-    @property
-    def torn(self) -> int:
-        """How many lines of the journal are not as they were written, but for the last."""
-        return self._reader.torn
-
-    @property
-    def beat(self) -> float | None:
-        """When the journal was last written to or touched, seconds since the epoch."""
-        return self._reader.written
-
-    @property
-    def read(self) -> int:
-        """How many bytes of the journal have been read."""
-        return self._reader.offset
-
-    @property
-    def over(self) -> int:
-        """How many tasks are over."""
-        return sum(self.words[word] for word in _FINAL)
-
-    def word(self, task: int) -> str:
-        """Return the last word on a task; "" if there is none."""
-        return self._places[task][0] if task in self._places else ""
-
-    def line(self, task: int) -> TaskBegan | TaskEnded | None:
-        """Return the last record of a task."""
-        if task not in self._places:
-            return None
-        word, place, length = self._places[task]
-        kind = TaskBegan if word == "began" else TaskEnded
-        return kind.from_bytes(self._reader.content(place, length), self.run.job.name, f"what is known of task {task}")
-
-    def held(self) -> contextlib.AbstractContextManager[None]:
-        """Keep the journal open for many calls of `line`."""
-        return self._reader.held()
-
-    def first(self, word: str) -> int | None:
-        """Return the first task whose last line has a word."""
-        return min((task for task, line in self._places.items() if line[0] == word), default=None)
-
-    def evidence(self, base: Evidence, observed: ObservedChunks | None, observation: Observation | None) -> Evidence:
-        """Return the evidence for the chunk as for a run of its own."""
-        now, outcome = base.now, None
-        if self.ended is None and self.started is not None and self.over == len(self.tasks):
-            failed = len(self.tasks) - self.words["done"]
-            word = "failed" if failed else "done"
-            outcome = Outcome("", min(now, self.beat or now), word, self.failure_words(), "", None, None, {})
-        return replace(
-            base,
-            started=self.started,
-            heartbeat=self.beat if self.started is not None else None,
-            outcome=outcome,
-            ended=self.ended,
-            observed=observed.chunk(self.number) if observed is not None else None,
-            observation=observation,
-        )
-
-    def failure_words(self) -> str:
-        """Return how many tasks failed; "" if none did."""
-        failed = self.words["failed"] + self.words["cancelled"]
-        return self._broken or (f"{failed} of {len(self.tasks)} tasks failed" if failed else "")
+def _evidence(chunk: Chunk, base: Evidence, observed: ObservedChunks | None, observation: Observation | None) -> Evidence:
+    """The evidence for a chunk as for a run of its own."""
+    now, outcome = base.now, None
+    if chunk.ended is None and chunk.started is not None and chunk.over == len(chunk.tasks):
+        failed = len(chunk.tasks) - chunk.words["done"]
+        word = "failed" if failed else "done"
+        outcome = Outcome("", min(now, chunk.beat or now), word, chunk.failure_words(), "", None, None, {})
+    return replace(
+        base,
+        started=chunk.started,
+        heartbeat=chunk.beat if chunk.started is not None else None,
+        outcome=outcome,
+        ended=chunk.ended,
+        observed=observed.chunk(chunk.number) if observed is not None else None,
+        observation=observation,
+    )
 
 
 def _identity(path: str) -> int:
@@ -216,12 +116,11 @@ class _Run:
         self.identity = _identity(run.path)
         self.submitted: Submitted | None = run.submitted()
         self.whole = self.submitted is None or not self.submitted.tasks
-        some = [] if self.submitted is None or self.whole else each.read(self.submitted.tasks)
-        self.tasks: Sequence[int] = range(spec.tasks) if self.whole else some
-        self.size = (self.submitted.chunk if self.submitted is not None else 0) or max(1, len(self.tasks))
-        count = -(-len(self.tasks) // self.size)
-        self.chunks = [Chunk(run, at, self.tasks[at * self.size : (at + 1) * self.size]) for at in range(count)]
-        self._place = None if self.whole else {task: at for at, task in enumerate(self.tasks)}
+        tasks, self.size = division(self.submitted, spec.tasks)
+        starts = range(0, len(tasks), self.size)
+        self.chunks = [Chunk(run, at, tasks[start : start + self.size]) for at, start in enumerate(starts)]
+        self.cancelled = CancelledTasks(run)
+        self._place = None if self.whole else {task: at for at, task in enumerate(tasks)}
 
     def chunk_of(self, task: int) -> Chunk | None:
         place = task if self._place is None else self._place.get(task)
@@ -239,8 +138,6 @@ class Ledger:
         self._directory, self._spec = directory, spec
         self.lock = threading.RLock()
         self._runs: list[_Run] = []  # the newest first, to the last one of all tasks
-        self._cancelled: dict[int, CancelRequest] = {}
-        self._cancels_seen = 0
         self._sweep: Sweep | None = None
 
     def refresh(self) -> None:
@@ -258,7 +155,7 @@ class Ledger:
                 self._runs.append(run)
                 if run.whole:
                     break
-        self._read_cancels()
+        self._runs[0].cancelled.refresh()
         for at, run in enumerate(self._runs):
             if at == 0 or not run.over:
                 for chunk in run.chunks:
@@ -329,7 +226,7 @@ class Ledger:
     def evidences(self, base: Evidence, observations: Mapping[int, Observation]) -> list[Evidence]:
         """Return the evidence for each chunk of the newest run; `base` says what is known of the run as a whole."""
         observed = self.run.observed_chunks()
-        return [chunk.evidence(base, observed, observations.get(chunk.number)) for chunk in self.chunks]
+        return [_evidence(chunk, base, observed, observations.get(chunk.number)) for chunk in self.chunks]
 
     def counts(self, statuses: Sequence[Status]) -> Counts:
         """Return how many tasks are in which state.
@@ -341,7 +238,7 @@ class Ledger:
         """
         found: Counter[str] = Counter()
         for chunk, status in zip(self.chunks, statuses, strict=True):
-            for word in _FINAL:
+            for word in FINAL:
                 found[word] += chunk.words[word]
             rest = len(chunk.tasks) - chunk.over
             if status.state is JobState.EMPTY:
@@ -379,11 +276,11 @@ class Ledger:
     def status(self, task: int, chunk: Chunk, status: Status, line: TaskBegan | TaskEnded | None) -> Status:
         """Return the state of a task; `status` is that of its chunk, `line` the chunk's last record of it."""
         word = chunk.word(task)
-        if isinstance(line, TaskEnded) and word in _FINAL:
-            return Status(_FINAL[word], line.reason, "journal", line.time, chunk.run.number, line.note)
+        if isinstance(line, TaskEnded) and word in FINAL:
+            return Status(JobState(word), line.reason, "journal", line.time, chunk.run.number, line.note)
         if status.state is JobState.EMPTY:
             return status
-        asked = self._cancelled.get(task)
+        asked = self.cancelled.get(task)
         note = "; ".join(filter(None, ("cancel asked for" if asked is not None else "", status.note)))
         if status.state is JobState.RUNNING and isinstance(line, TaskBegan):
             return replace(status, note=note)
@@ -394,37 +291,26 @@ class Ledger:
         begun = "not finished" if line is not None else "never begun"
         return Status(ended, f"{begun}: {status.reason}", status.source, status.seen, chunk.run.number, status.note)
 
-    def _read_cancels(self) -> None:
-        """Read who has asked to stop which tasks, if that is not known."""
-        try:
-            seen = os.stat(self.run.cancel_tasks_path).st_mtime_ns
-        except OSError:
-            seen = 0
-        if seen != self._cancels_seen:
-            with contextlib.suppress(Damaged, ValueError):
-                self._cancelled = each.cancelled(self.run.cancel_requests())
-            self._cancels_seen = seen
-
     @property
     def cancelled(self) -> Mapping[int, CancelRequest]:
         """The tasks whose end has been asked for."""
-        return self._cancelled
+        return self._runs[0].cancelled.requests
 
-    def words(self, statuses: Sequence[Status]) -> Iterator[tuple[int, str]]:
-        """Yield for each task its number and its state in a word; faster than `status` for all."""
+    def words(self, statuses: Sequence[Status]) -> Iterator[str]:
+        """Yield the state of each task in a word, in order; faster than `status` for all."""
         of_chunks = dict(zip(self.chunks, statuses, strict=True))
         for task in range(self._spec.tasks):
             chunk = self.chunk_of(task)
             word, status = chunk.word(task), of_chunks.get(chunk)
-            if word in _FINAL:
-                yield task, word
+            if word in FINAL:
+                yield word
             elif status is not None and status.state is JobState.EMPTY:
-                yield task, JobState.EMPTY.value
+                yield JobState.EMPTY.value
             elif status is None or status.state.ended:
-                yield task, "cancelled" if status is not None and status.state is JobState.CANCELLED else "failed"
+                yield "cancelled" if status is not None and status.state is JobState.CANCELLED else "failed"
             else:
                 running = word == "began" and status.state is JobState.RUNNING
-                yield task, "running" if running else "queued"
+                yield "running" if running else "queued"
 
 
 _ledgers: OrderedDict[tuple[str, str], Ledger] = OrderedDict()

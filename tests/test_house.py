@@ -35,6 +35,7 @@ ROOMS = [
     {"worker"},
     {"capture"},
     {"restore"},
+    {"chunks"},
     {"slots", "outputs", "journal"},
     {"store"},
     {"processes"},

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from persist_magic.chunks import Chunk
 from persist_magic.journal import Journal
 from persist_magic.processes import ProcessId
 from persist_magic.status import JobState, Status
 from persist_magic.store import Ended, JobDirectory, Started, TaskBegan, TaskEnded
-from persist_magic.tasks import Chunk, Counts, combined, progress_remark, tasks_progress
+from persist_magic.tasks import Counts, combined, progress_remark, tasks_progress
 
 E, Q, R, D, F, C = (
     JobState.EMPTY,

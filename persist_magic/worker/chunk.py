@@ -10,12 +10,11 @@ import os
 import sys
 import time
 
-from .. import each
+from ..chunks import FINAL, Chunk, division
 from ..errors import PersistError
-from ..journal import Journal, Reader
+from ..journal import Journal
 from ..processes import UNKNOWN, ProcessId
-from ..records import Frozen, frozen
-from ..store import CHUNK, HEARTBEAT_SECONDS, SCHEDULER_ID, Ended, JobSpec, Outcome, RunDirectory, Started, TaskEnded
+from ..store import CHUNK, HEARTBEAT_SECONDS, SCHEDULER_ID, Ended, Outcome, RunDirectory, Started
 from .supervisor import SIGNALS, ChildEnd, Refusal, Supervisor
 
 TYPE_CHECKING = False
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
     from .supervisor import Records
 
-FINAL = frozenset({"done", "failed", "cancelled"})
-"""Words of a task that is over; one that was interrupted is run again should the chunk be."""
 EXIT_STOPPED = 75
 """The child's exit code when it was stopped before all tasks were over (EX_TEMPFAIL of sysexits.h)."""
 
@@ -60,20 +57,22 @@ class ChunkSupervisor(Supervisor):
         """Claim the chunk that job.sh tells, of the newest run; what of it is over is not run again."""
         self.number = int(os.environ.pop(CHUNK, "0"))
         run = self.job.current_run()
-        self.tasks = chunk_tasks(run, self.spec, self.number)
+        tasks, size = division(run.submitted(), self.spec.tasks)
+        self.chunk = Chunk(run, self.number, tasks[self.number * size : (self.number + 1) * size])
         what = f"chunk {self.number} of run {run.number} of {self.job.name}"
-        if not self.tasks:
+        if not self.chunk.tasks:
             raise Refusal(f"there is no {what}")
         self.journal = Journal(run.journal_path(self.number))
         if not self.journal.lock():
             raise Refusal(f"{what} is running")
-        past = read_chunk(run, self.number)
-        self._require_elsewhere_dead(past, what)
-        if past.ended is not None and past.ended.outcome == "cancelled":
+        self.chunk.refresh()
+        self._require_elsewhere_dead(what)
+        ended = self.chunk.ended
+        if ended is not None and ended.outcome == "cancelled":
             raise Refusal(f"{what} was cancelled and does not run again")
-        if past.ended is not None and past.ended.final:
+        if ended is not None and ended.final:
             raise Refusal(f"{what} has been run; %persist_rerun {self.job.name} runs the sweep again, --failed its rest")
-        self.left = [task for task in self.tasks if task not in past.over]
+        self.left = [task for task in self.chunk.tasks if self.chunk.word(task) not in FINAL]
         return run, ChunkRecords(self.journal)
 
     def _write_handle(self, id: str, process: ProcessId | None) -> None:
@@ -84,13 +83,13 @@ class ChunkSupervisor(Supervisor):
     def _is_sampled(self) -> bool:
         return self.place is not None  # else one of many, on as many machines
 
-    def _require_elsewhere_dead(self, past: Past, what: str) -> None:
+    def _require_elsewhere_dead(self, what: str) -> None:
         """Refuse if it lives on another host, by its heartbeat, should the file system know no locks."""
-        started = past.started
-        if started is None or past.ended is not None or started.supervisor.state() != UNKNOWN:
+        started = self.chunk.started
+        if started is None or self.chunk.ended is not None or started.supervisor.state() != UNKNOWN:
             return
         requeued = started.scheduler_id != "" and started.scheduler_id == os.environ.get(SCHEDULER_ID)
-        if not requeued and time.time() - past.beat < 6 * HEARTBEAT_SECONDS:
+        if not requeued and time.time() - (self.chunk.beat or 0.0) < 6 * HEARTBEAT_SECONDS:
             raise Refusal(f"{what} is running on {started.supervisor.host}")
 
     def _be_child(self) -> NoReturn:
@@ -101,75 +100,13 @@ class ChunkSupervisor(Supervisor):
     def _outcome(self, end: ChildEnd) -> Outcome | None:
         """What the tasks' ends amount to; None if not all of them have come to one."""
         try:
-            past = read_chunk(self.run, self.number)
+            self.chunk.refresh()
         except PersistError as error:
             print(f"persist_magic: {error}", file=sys.stderr, flush=True)
             return None
-        if past.broken:
-            return Outcome(self.spec.token, time.time(), "failed", past.broken, "", None, None, {})
-        if len(past.over) < len(self.tasks):
+        words = self.chunk.failure_words()
+        if self.chunk.over < len(self.chunk.tasks) and not self.chunk.broken:
             if end.exit_code != EXIT_STOPPED:
                 return None
             words = "its tasks were stopped from outside (SIGTERM)"
-            return Outcome(self.spec.token, time.time(), "failed", words, "", None, None, {})
-        failed = sum(word != "done" for word in past.over.values())
-        words = f"{failed} of {len(self.tasks)} tasks failed" if failed else ""
-        return Outcome(self.spec.token, time.time(), "failed" if failed else "done", words, "", None, None, {})
-
-
-@frozen
-class Past(Frozen):
-    """What has become of a chunk so far.
-
-    Attributes
-    ----------
-    over : dict of int to str
-        The tasks that are over, each with its last word.
-    started : Started or None
-        Who ran it last.
-    beat : float
-        When something was last written, or touched, seconds since the epoch.
-    ended : Ended or None
-        Its end, if it has not been started again since.
-    broken : str
-        Why no task could be run, since it was last started.
-    """
-
-    over: dict[int, str]
-    started: Started | None
-    beat: float
-    ended: Ended | None
-    broken: str
-
-
-def chunk_tasks(run: RunDirectory, spec: JobSpec, number: int) -> list[int]:
-    """Return the tasks of a chunk, in order."""
-    submitted = run.submitted()
-    if submitted is None:
-        return list(range(spec.tasks)) if number == 0 else []
-    tasks = each.read(submitted.tasks) if submitted.tasks else list(range(spec.tasks))
-    size = submitted.chunk or len(tasks)
-    return tasks[number * size : (number + 1) * size]
-
-
-def read_chunk(run: RunDirectory, number: int) -> Past:
-    """Read a chunk's journal.
-
-    Raises
-    ------
-    Damaged
-        If that cannot be read.
-    """
-    over: dict[int, str] = {}
-    started, ended, broken = None, None, ""
-    reader = Reader(run.job, run.journal_path(number))
-    for word, task, _, content in reader.news():
-        if word in FINAL:
-            over[task] = word
-        elif word == "started":
-            started, ended, broken = Started.from_bytes(content, run.job.name, "its journal"), None, ""
-        elif word == "ended":
-            ended = Ended.from_bytes(content, run.job.name, "its journal")
-        elif word == "broken":
-            broken = TaskEnded.from_bytes(content, run.job.name, "its journal").reason
-    return Past(over, started, reader.written or 0.0, ended, broken)
+        return Outcome(self.spec.token, time.time(), "failed" if words else "done", words, "", None, None, {})

@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from .. import each
+from ..chunks import CancelledTasks
 from ..errors import PersistError
 from ..processes import die_with_parent
 from ..store import (
@@ -109,8 +110,7 @@ class _Dispatcher:
         self.synced_at = 0.0
         self.failed_forks, self.not_before = 0, 0.0  # when a process may be asked for again, on the monotonic clock
         self.idle = 0.0  # for how long nothing has happened, seconds
-        self.cancels_seen = 0
-        self.cancelled: dict[int, CancelRequest] = {}
+        self.cancelled = CancelledTasks(self.run_directory)
 
     def run(self) -> int:
         """Run them; return the exit code, 0 if all that was to be run is over."""
@@ -219,9 +219,9 @@ class _Dispatcher:
             if time.monotonic() < self.not_before:
                 return
             number = self.waiting[0]
-            if number in self.cancelled:
+            if number in self.cancelled.requests:
                 self.waiting.popleft()
-                self._append("cancelled", number, self._not_begun(self.cancelled[number]).to_line())
+                self._append("cancelled", number, self._not_begun(self.cancelled.requests[number]).to_line())
                 continue
             lane = self.lanes.take()
             if lane is None:
@@ -337,9 +337,7 @@ class _Dispatcher:
             age = time.monotonic() - since
             if age > SELF_END_SECONDS:
                 number = signal.SIGTERM if age < SELF_END_SECONDS + LEFT_BEHIND_SECONDS else signal.SIGKILL
-                with contextlib.suppress(OSError):
-                    os.killpg(group, number)
-                    os.killpg(group, signal.SIGCONT)
+                _signal_group(group, number)
 
     def _sync(self, at_once: bool = False) -> None:
         """Let the disk have what ended tasks have left, values before the words that tell of them; many at a time."""
@@ -359,17 +357,10 @@ class _Dispatcher:
 
     def _look_for_cancels(self) -> None:
         """Carry out what was asked for; a cancel of the whole job is the supervisor's."""
-        try:
-            changed = os.stat(self.run_directory.cancel_tasks_path).st_mtime_ns
-        except OSError:
-            changed = 0
-        if changed and changed != self.cancels_seen:
-            self.cancels_seen = changed
-            with contextlib.suppress(PersistError, ValueError):
-                self.cancelled = each.cancelled(self.run_directory.cancel_requests())
+        self.cancelled.refresh()
         now = time.monotonic()
         for task in self.running.values():
-            request = self.cancelled.get(task.number)
+            request = self.cancelled.requests.get(task.number)
             if request is None:
                 continue
             if task.cancel is None:
