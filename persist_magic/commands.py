@@ -170,9 +170,7 @@ def _log_of_task(task: Task, words: argparse.Namespace) -> int:
 
 def _log_text(job: Job, words: argparse.Namespace) -> str:
     """The log as a terminal would show it in the end; of a long one the end, unless so many lines are asked for."""
-    if isinstance(job, Sweep):
-        return job.stdout()  # which tells whose output there is
-    path = job.directory.current_run().log_path(words.err)
+    path = job.log_path(words.err)
     excess = log_size(path) - STREAM_LIMIT
     if words.tail is not None or words.all or excess <= 0:
         return settle(read_log(path, words.tail))

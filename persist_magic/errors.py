@@ -102,10 +102,14 @@ class JobFailed(PersistError):
     def __str__(self) -> str:
         if self.traceback:
             return f"{self._head()}\n\n{self.traceback.rstrip()}"
-        return f"{self._head()} (%persist_log {self.name} --err)"
+        return f"{self._head()} (%persist_log {self._log()} --err)"
 
     def _head(self) -> str:
         return f"job {self.name} failed: {self.reason}"
+
+    def _log(self) -> str:
+        """What %persist_log takes to show its log."""
+        return self.name
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows instead of a traceback: the job's own, none of our frames."""
@@ -151,13 +155,11 @@ class TaskFailed(JobFailed):
         self.args = name, task, label, reason, traceback
         self.task, self.label = task, label
 
-    def __str__(self) -> str:
-        if self.traceback:
-            return f"{self._head()}\n\n{self.traceback.rstrip()}"
-        return f"{self._head()} (%persist_log {self.name} --task {self.task} --err)"
-
     def _head(self) -> str:
         return f"task {self.task} ({self.label}) of job {self.name} failed: {self.reason}"
+
+    def _log(self) -> str:
+        return f"{self.name} --task {self.task}"
 
 
 class TaskCancelled(JobCancelled):

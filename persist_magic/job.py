@@ -275,14 +275,52 @@ def _to_be_kept(evidence: Evidence, status: Status) -> Observed | None:
     return Observed(status.run, status.seen, status.state.value, status.reason, status.source, status.note)
 
 
-def pauses() -> Iterator[float]:
+def pauses(deadline: float | None = None) -> Iterator[float]:
     """Yield how long to sleep between looks at something that may take microseconds or days.
 
-    A twentieth of the time waited so far, between 2 ms and half a second.
+    A twentieth of the time waited so far, between 2 ms and half a second, and not beyond the deadline, which is on the
+    monotonic clock.
     """
     begin = time.monotonic()
     while True:
-        yield min(0.5, max(0.002, 0.05 * (time.monotonic() - begin)))
+        now = time.monotonic()
+        pause = min(0.5, max(0.002, 0.05 * (now - begin)))
+        yield pause if deadline is None else max(0.0, min(pause, deadline - now))
+
+
+def is_over(status: Status, job: str, what: str, deadline: float | None, timeout: float | None) -> bool:
+    """Return whether what is waited for has ended, or say why it is not waited for any longer.
+
+    Parameters
+    ----------
+    job, what : str
+        The job, and what of it is waited for.
+
+    Raises
+    ------
+    NotSubmitted
+        If no backend ever took the job.
+    JobTimeout
+        If the time is over.
+    """
+    if status.state.ended:
+        return True
+    if status.state is JobState.EMPTY:
+        raise NotSubmitted(job)
+    if deadline is not None and time.monotonic() >= deadline:
+        raise JobTimeout(what, timeout or 0.0, status.describe(time.time()))
+    return False
+
+
+def exception_of(kept: KeptValue | None, read: Callable[[KeptValue], Any]) -> BaseException | None:
+    """Return the exception that ended a cell, or None if there is none, or it cannot be restored."""
+    if kept is None or kept.payload is None:
+        return None
+    try:
+        value = read(kept)
+    except Exception:  # noqa: BLE001  an exception class may refuse its own arguments; the traceback tells all the same
+        return None
+    return value if isinstance(value, BaseException) else None
 
 
 # ---------------------------------------------------------------- the job
@@ -356,6 +394,7 @@ class Job:
         self._spec: tuple[tuple[int, int], JobSpec] | None = None
         self.counts: Counts | None = None
         self._chunks: tuple[int, Sequence[Status]] = (0, ())  # of a sweep: of which run, and the states of its chunks
+        self._began: float | None = None
 
     @property
     def path(self) -> Path:
@@ -484,7 +523,7 @@ class Job:
     def _whole(self, known: Ledger, chunks: Sequence[Status]) -> Status:
         """The sweep's state from its chunks'; the counts that go with it are kept, too."""
         self.counts = known.counts(chunks)
-        self._chunks = known.run.number, chunks
+        self._chunks, self._began = (known.run.number, chunks), known.began
         failure = known.first_failure() if self.counts.failed > self.counts.lost else ""
         return combined(chunks, self.counts, failure, known.first_loss(chunks), known.torn)
 
@@ -581,28 +620,18 @@ class Job:
             If no backend ever took it, so that there is nothing to wait for.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        for pause in pauses():
-            status = self._wait_step(deadline, timeout)
-            if status is not None:
+        for pause in pauses(deadline):
+            status = self.status()
+            if is_over(status, self.name, self.name, deadline, timeout):
                 return status
-            time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - time.monotonic())))
+            time.sleep(pause)
         raise AssertionError("pauses never ends")
-
-    def _wait_step(self, deadline: float | None, timeout: float | None) -> Status | None:
-        status = self.status()
-        if status.state.ended:
-            return status
-        if status.state is JobState.EMPTY:
-            raise NotSubmitted(self.name)
-        if deadline is not None and time.monotonic() >= deadline:
-            raise JobTimeout(self.name, timeout or 0.0, status.describe(time.time()))
-        return None
 
     async def _wait_async(self) -> Any:
         import asyncio
 
         for pause in pauses():
-            if self._wait_step(None, None) is not None:
+            if is_over(self.status(), self.name, self.name, None, None):
                 return self.fetch(timeout=0)
             await asyncio.sleep(pause)
         raise AssertionError("pauses never ends")
@@ -633,7 +662,8 @@ class Job:
             trace = outcome.traceback if outcome is not None else ""
             failure = JobFailed(self.name, status.reason, trace)
             failure.shown = self._error_lines()
-            raise failure from self._exception(outcome)
+            kept = outcome.exception if outcome is not None else None
+            raise failure from exception_of(kept, lambda kept: self._value("exception", kept))
         if outcome is None or outcome.result is None:
             return None
         return self._value("result", outcome.result)
@@ -646,15 +676,6 @@ class Job:
             return ()
         lines = [line for at in result for line in found[at].get("traceback", ())]
         return tuple(replay.as_wanted(lines))
-
-    def _exception(self, outcome: Outcome | None) -> BaseException | None:
-        if outcome is None or outcome.exception is None or outcome.exception.payload is None:
-            return None
-        try:
-            value = self._value("exception", outcome.exception)
-        except Exception:  # noqa: BLE001  an exception class may refuse its own arguments; the traceback tells all the same
-            return None
-        return value if isinstance(value, BaseException) else None
 
     def checkpoint(self) -> dict[str, Any]:
         """Return the values of the newest checkpoint that the cell made, in whichever run; empty if there is none.
@@ -730,6 +751,17 @@ class Job:
                 left_out.append(str(error))
         return values, left_out
 
+    def log_path(self, err: bool = False) -> str:
+        """Return the file of the newest run's stdout or stderr.
+
+        Raises
+        ------
+        UsageError
+            Of a sweep, which has one for each task.
+        """
+        self._require_one_cell()
+        return self._run().log_path(err)
+
     def _require_one_cell(self) -> None:
         """Raise UsageError of a sweep: its tasks have what is asked for."""
         if count := self.spec().tasks:
@@ -740,13 +772,11 @@ class Job:
 
     def stdout(self, tail: int | None = None) -> str:
         """Return what the newest run has printed so far; of it only the last `tail` lines if given."""
-        self._require_one_cell()
-        return read_log(self._run().log_path(), tail)
+        return read_log(self.log_path(), tail)
 
     def stderr(self, tail: int | None = None) -> str:
         """Return what the newest run has written to stderr so far; of it only the last `tail` lines if given."""
-        self._require_one_cell()
-        return read_log(self._run().log_path(err=True), tail)
+        return read_log(self.log_path(err=True), tail)
 
     def launch_log(self) -> str:
         """Return what job.sh wrote before the worker took over: a missing interpreter shows here."""
@@ -899,16 +929,18 @@ class Job:
         """
         if not self.spec().tasks:
             return self._run().progress()
-        if self.counts is None:
-            self.status()
-        with ledger(self.directory, self.spec()) as known:
-            return tasks_progress(self.counts, known.began, time.time()) if self.counts is not None else None
+        began = self.began()
+        return tasks_progress(self.counts, began, time.time()) if self.counts is not None else None
 
     def began(self) -> float | None:
-        """Return when the newest run was started, seconds since the epoch; None if it was not."""
+        """Return when the newest run was started, seconds since the epoch; None if it was not.
+
+        Of a sweep, as it was when that was last asked for its state.
+        """
         if self.spec().tasks:
-            with ledger(self.directory, self.spec()) as known:
-                return known.began
+            if self.counts is None:
+                self.status()
+            return self._began
         started = self._run().started()
         return started.time if started is not None else None
 

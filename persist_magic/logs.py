@@ -28,14 +28,19 @@ def read_log(path: str, tail: int | None = None) -> str:
 
 def read_span(path: str, start: int, stop: int | None, tail: int | None = None) -> str:
     """Return what stands in a log between two places, or its last `tail` lines; up to the end if `stop` is None."""
-    return _span(path, start, stop)[tail_of_span(path, start, stop, tail) :].decode("utf-8", "replace")
+    data = _span(path, start, stop)
+    return data[_before_tail(data, tail) :].decode("utf-8", "replace")
 
 
 def tail_of_span(path: str, start: int, stop: int | None, tail: int | None) -> int:
     """Return how many bytes of a part of a log stand before its last `tail` lines; 0 for None."""
+    return 0 if tail is None else _before_tail(_span(path, start, stop), tail)
+
+
+def _before_tail(data: bytes, tail: int | None) -> int:
     if tail is None:
         return 0
-    lines = _span(path, start, stop).splitlines(keepends=True)
+    lines = data.splitlines(keepends=True)
     return sum(map(len, lines[: max(0, len(lines) - tail)]))
 
 

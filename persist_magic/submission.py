@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from .backends import get_backend
 from .backends.base import Tasks
+from .each import CALL, VALUE, checked
 from .errors import JobExists, PersistError, UsageError
 from .job import Job, asked, default_root, differences, existing, predecessors, settings_of
 from .store import Axis as AxisRecord
@@ -127,7 +128,6 @@ def persist(
         Its other subclasses, as the errors module names them.
     """
     from .capture.cell import Source, function_text
-    from .each import CALL
 
     axes, dealt = _dealt(function, each, args)
     source = Source("function", function_text(function), f"{CALL}[0](*{CALL}[1]{dealt[0]}, **{CALL}[2]{dealt[1]})")
@@ -161,8 +161,6 @@ def _dealt(
     function: Callable[..., Any], each: Iterable[Any] | Mapping[str, Iterable[Any]] | None, args: Sequence[Any]
 ) -> tuple[list[Axis], tuple[str, str]]:
     """The axes of a sweep of calls, and what the call says of them: after the arguments, and after the keyword arguments."""
-    from .each import VALUE, checked
-
     if each is None:
         return [], ("", "")
     if isinstance(each, Mapping):
@@ -211,7 +209,7 @@ def _tasks(each: Sequence[Axis], chunk: int, limit: int) -> Tasks | None:
     ------
     UsageError
     """
-    if any(isinstance(each, bool) or not isinstance(each, int) or each < 0 for each in (chunk, limit)):
+    if any(isinstance(number, bool) or not isinstance(number, int) or number < 0 for number in (chunk, limit)):
         raise UsageError("--chunk and --limit take a number of tasks from 1 on")
     if not each and (chunk or limit):
         raise UsageError("--chunk and --limit are for sweeps, which --each makes")
@@ -280,9 +278,9 @@ def submit(
             captured = capture(name, source, namespace, selection, work.session_path, work.buffers_path, call, each)
             if snapshot:
                 captured = _with_snapshot(captured, work.modules_path)
-            spec = _spec(name, token, source, backend, captured, snapshot, environment, mpi, mpi_options, python)
-            if tasks is not None:
-                spec = dataclasses.replace(spec, tasks=tasks.count)
+            count = tasks.count if tasks is not None else 0
+            spec = _spec(name, token, source, backend, captured, snapshot, environment, mpi, mpi_options, python, count)
+            if count:
                 write_new(work.sweep_path, _labelled(each).to_bytes())
             write_new(work.spec_path, spec.to_bytes())
             write_new(work.cell_path, _cell_text(name, source, backend, options).encode("utf-8", "surrogateescape"))
@@ -347,6 +345,7 @@ def _spec(
     mpi: int,
     mpi_options: Sequence[str],
     python: str,
+    tasks: int,
 ) -> JobSpec:
     from .capture.environment import record
     from .capture.modules import with_roots
@@ -380,6 +379,7 @@ def _spec(
         mpi_options=tuple(mpi_options),
         notebook=world.notebook,
         figures=world.figures,
+        tasks=tasks,
     )
 
 

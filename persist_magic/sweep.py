@@ -21,16 +21,14 @@ from .each import bindings, read, written
 from .errors import (
     Damaged,
     JobCancelled,
-    JobTimeout,
     NoSuchTask,
-    NotSubmitted,
     PersistError,
     TaskCancelled,
     TaskFailed,
     TasksFailed,
     UsageError,
 )
-from .job import Job, pauses
+from .job import Job, exception_of, is_over, pauses
 from .logs import read_part, read_span, tail_of_span
 from .status import JobState, Status
 from .store import CancelRequest, CancelRequests, KeptValue, Progress, TaskBegan, TaskEnded, TaskFiles, told, write_atomic
@@ -326,19 +324,10 @@ class End:
             raise TaskCancelled(name, self.task, self.status.reason)
         if self.status.state is not JobState.DONE:
             trace = self.line.traceback if isinstance(self.line, TaskEnded) else ""
-            raise TaskFailed(name, self.task, self.label, self.status.reason, trace) from self._exception()
+            failure = TaskFailed(name, self.task, self.label, self.status.reason, trace)
+            raise failure from exception_of(self.kept("exception"), lambda kept: self.value("exception", kept))
         kept = self.kept("result")
         return self.value("result", kept) if kept is not None else None
-
-    def _exception(self) -> BaseException | None:
-        kept = self.kept("exception")
-        if kept is None or kept.payload is None:
-            return None
-        try:
-            value = self.value("exception", kept)
-        except Exception:  # noqa: BLE001  an exception class may refuse its own arguments; the traceback tells all the same
-            return None
-        return value if isinstance(value, BaseException) else None
 
 
 class Task:
@@ -389,15 +378,11 @@ class Task:
 
     def _ended(self, timeout: float | None) -> End:
         deadline = None if timeout is None else time.monotonic() + timeout
-        for pause in pauses():
+        for pause in pauses(deadline):
             end = self.sweep.end(self.index)
-            if end.status.state.ended:
+            if is_over(end.status, self.sweep.name, f"{self.sweep.name}[{self.index}]", deadline, timeout):
                 return end
-            if end.status.state is JobState.EMPTY:
-                raise NotSubmitted(self.sweep.name)
-            if deadline is not None and time.monotonic() >= deadline:
-                raise JobTimeout(f"{self.sweep.name}[{self.index}]", timeout or 0.0, end.status.describe(time.time()))
-            time.sleep(pause if deadline is None else max(0.0, min(pause, deadline - time.monotonic())))
+            time.sleep(pause)
         raise AssertionError("pauses never ends")
 
     def fetch(self, timeout: float | None = None) -> Any:
