@@ -430,7 +430,7 @@ before
     job = sweep(session, "fit", cell, n=[5, 6], options=["--slots", "2"])
     progress = wait_until(lambda: running(job, 1).progress(), "its progress")
     assert (progress.bars[0].done, progress.bars[0].text) == (6, "at it")
-    assert running(job, 0).checkpoint() == {"step": 6}
+    assert wait_until(running(job, 0).checkpoint, "its checkpoint") == {"step": 6}
     marker.touch()
     assert state(job) is JobState.FAILED or job.wait(60).state is JobState.FAILED
     assert job.rerun(failed=True).fetch(60) == [6, 7]
