@@ -598,9 +598,12 @@ def test_what_was_finished_stays_when_all_else_is_killed(session: Session, marke
     running(job, 3)
     who = started(job)
     assert who.child is not None
-    pids = descendants(who.child.pid)
-    assert len(pids) == 2
-    for pid in (who.supervisor.pid, who.child.pid):
+    child = who.child
+    wait_until(
+        lambda: len(descendants(child.pid)) == 2, "its tasks' processes, whose beginning is told before they are there"
+    )
+    pids = descendants(child.pid)
+    for pid in (who.supervisor.pid, child.pid):
         os.kill(pid, signal.SIGKILL)
     status = job.wait(60)
     assert status.state is JobState.FAILED
