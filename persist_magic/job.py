@@ -42,6 +42,7 @@ from .errors import (
     UsageError,
 )
 from .logs import read_log, read_part, tail_offset
+from .processes import ProcessId
 from .status import Evidence, JobState, Observation, Status, Word, duration, moment, resolve, staleness_words
 from .store import (
     CancelRequest,
@@ -171,7 +172,9 @@ def existing(name: str, root: str | os.PathLike[str] | None = None) -> Job:
     job = Job(name, root)
     if not job.directory.exists():
         place = Root(os.path.dirname(job.directory.path))
-        raise NoSuchJob(name, place.path, tuple(difflib.get_close_matches(name, place.names(), 3)))
+        names = place.names()
+        if name not in names:  # a job that was being replaced when a session died has its name back now
+            raise NoSuchJob(name, place.path, tuple(difflib.get_close_matches(name, names, 3)))
     return job
 
 
@@ -439,6 +442,7 @@ class Job:
             cancel=self.directory.cancel_request(),
             observed=self.directory.observed(),
             observation=observation,
+            abandoned=submitted is not None and submitted.is_abandoned(),
         )
 
     def _query(self, evidence: Evidence, chunk: int | None = None) -> Query:
@@ -483,6 +487,7 @@ class Job:
             submitted=submitted.time if submitted is not None else self.spec().time,
             handle=self.directory.handle(),
             cancel=self.directory.cancel_request(),
+            abandoned=submitted is not None and submitted.is_abandoned(),
         )
 
     def _sweep_queries(self) -> Status | list[Query]:
@@ -1049,6 +1054,7 @@ class Job:
                 chunk=settings.get("chunk", 0),
                 limit=asked_for.limit,
                 wanted_chunk=asked_for.wanted_chunk,
+                process=ProcessId.of(os.getpid()),
             )
             run = self.directory.create_run(number, submitted)
             lock.close()

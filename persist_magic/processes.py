@@ -112,6 +112,10 @@ class ProcessId(Frozen):
             return GONE
         return STOPPED if stat[0] in ("T", "t") else ALIVE
 
+    def is_gone(self) -> bool:
+        """Return whether it has ended for certain."""
+        return self.state() in (GONE, REBOOTED)
+
     def signal(self, number: int, group: bool = False) -> bool:
         """Send a signal to the process, or to its process group, if it is certainly this one; tell whether it was sent."""
         if self.state() not in (ALIVE, STOPPED):

@@ -16,12 +16,14 @@ import time
 from dataclasses import asdict
 
 from .errors import PersistError
-from .processes import GONE, REBOOTED, ProcessId
+from .processes import ProcessId
 from .records import Frozen, frozen
 from .store import Root, write_atomic, write_new
 
 UNCLAIMED_SECONDS = 60.0
 """How long a ticket without a process holds its place: its supervisor is just starting."""
+ORPHANED_SECONDS = 3.0
+"""The same if the session that drew it is gone."""
 
 
 def cores() -> int:
@@ -73,7 +75,8 @@ class Slots:
             self.claim(name, process)
         else:
             self._prepare()
-            write_new(os.path.join(self._path, name), b"{}", sync=False)
+            data = json.dumps({"drawn_by": asdict(ProcessId.of(os.getpid()))}).encode()
+            write_new(os.path.join(self._path, name), data, sync=False)
         return name
 
     def claim(self, name: str, process: ProcessId, started: bool = False) -> None:
@@ -130,13 +133,14 @@ class Slots:
             drawn = int(name.partition("-")[0]) / 1e9
             with open(path, "rb") as file:
                 values = json.loads(file.read())
-            process = ProcessId(**values["process"]) if "process" in values else None
+            process, drawer = (ProcessId(**values[of]) if of in values else None for of in ("process", "drawn_by"))
         except FileNotFoundError:
             return None
         except (OSError, ValueError, TypeError):  # no ticket: a temporary file, or damaged
             return None
-        starting = process is None and 0 <= time.time() - drawn < UNCLAIMED_SECONDS and not self._died(name, drawn)
-        if starting or (process is not None and process.state() not in (GONE, REBOOTED)):
+        patience = ORPHANED_SECONDS if drawer is not None and drawer.is_gone() else UNCLAIMED_SECONDS
+        starting = process is None and 0 <= time.time() - drawn < patience and not self._died(name, drawn)
+        if starting or (process is not None and not process.is_gone()):
             return Ticket(name, process, bool(values.get("started")))
         self.release(name)
         return None
@@ -149,4 +153,4 @@ class Slots:
             return False
         if handle is None or handle.time < drawn or handle.process is None:
             return False
-        return handle.process.state() in (GONE, REBOOTED)
+        return handle.process.is_gone()

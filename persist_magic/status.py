@@ -25,6 +25,8 @@ QUIET_SECONDS = 60.0
 
 SUBMITTING_SECONDS = 60.0
 """How long a job without a handle is taken to be just being submitted."""
+ABANDONED_SECONDS = 3.0
+"""The same if the session that submitted it is gone: as long as what it had started may take to say so."""
 
 
 class JobState(enum.Enum):
@@ -128,6 +130,8 @@ class Evidence(Frozen):
     run : int
     submitted : float
         When the run was asked for, or its directory made.
+    abandoned : bool
+        Whether the session that asked for it is certainly gone.
     heartbeat : float or None
         When the heartbeat was last touched.
     observation : Observation or None
@@ -145,6 +149,7 @@ class Evidence(Frozen):
     cancel: CancelRequest | None = None
     observed: Observed | None = None
     observation: Observation | None = None
+    abandoned: bool = False
 
 
 def seen_words(state: JobState, reason: str, age: float) -> str:
@@ -307,7 +312,7 @@ def _not_started(e: Evidence, observation: Observation) -> Status:
         return Status(
             JobState.QUEUED, f"accepted by {handle.backend}", "handle.json", handle.time, e.run, note or observation.reason
         )
-    if e.now - e.submitted < SUBMITTING_SECONDS:
+    if e.now - e.submitted < (ABANDONED_SECONDS if e.abandoned else SUBMITTING_SECONDS):
         return Status(JobState.QUEUED, "being submitted", "submitted.json", e.submitted, e.run)
     if word is Word.UNKNOWN:
         reason = "submitted, perhaps: whether the backend took it is not known"

@@ -388,6 +388,8 @@ class Submitted(Record):
         How many may run at once; 0 for as many as can.
     wanted_chunk : int
         How many the user wants in a chunk; 0 if that is left to the backend.
+    process : ProcessId or None
+        The session's.
     """
 
     time: float
@@ -400,6 +402,11 @@ class Submitted(Record):
     chunk: int = 0
     limit: int = 0
     wanted_chunk: int = 0
+    process: ProcessId | None = None
+
+    def is_abandoned(self) -> bool:
+        """Return whether that session is certainly gone."""
+        return self.process is not None and self.process.is_gone()
 
 
 @frozen
@@ -970,6 +977,11 @@ class RunDirectory:
     def submitted(self) -> Submitted | None:
         return self.job.read(Submitted, self.submitted_path)
 
+    def is_abandoned(self) -> bool:
+        """Return whether the session that asked for it is certainly gone."""
+        submitted = self._unless_damaged(Submitted, self.submitted_path)
+        return submitted is not None and submitted.is_abandoned()
+
     def started(self) -> Started | None:
         return self.job.read(Started, self.started_path)
 
@@ -1054,6 +1066,7 @@ class JobDirectory:
         return buffers_path(self.session_path)
 
     def exists(self) -> bool:
+        """Return whether it is a job directory, damaged or not."""
         return os.path.lexists(self.spec_path)
 
     def relative(self, path: str) -> str:
@@ -1273,7 +1286,7 @@ class Root:
         except OSError as error:
             raise StoreError("read", self.path, error.strerror or str(error)) from None
         if any(name.startswith((_NEW, _ASIDE, _DOOMED)) for name in every):
-            self.tidy()
+            every += self.tidy()
         return sorted(name for name in every if name in known or (_NAME.fullmatch(name) and self.directory(name).exists()))
 
     def directory(self, name: str) -> JobDirectory:
@@ -1401,24 +1414,50 @@ class Root:
             If the file system refuses.
         """
         self._check_marker(directory)
+        self.finish_replacements()  # what it has replaced must not come back
         with told("delete", directory.path):
             self.discard(directory.path)
             sync_directory(self.path)
 
-    def tidy(self, stale_seconds: float = _STALE_SECONDS) -> None:
-        """Finish what a crash interrupted: put back a job that was being replaced, drop what was half made or half deleted.
+    def finish_replacements(self) -> list[str]:
+        """Finish what sessions have begun that died while they replaced a job; return the names of jobs put back.
 
-        Only what has not been touched for `stale_seconds`, a day: another host may still be at it.
+        Before the new job was in its place the older one gets its name back, afterwards it goes. The caller holds the lock, so
+        that nobody is just doing this.
         """
-        for entry in os.listdir(self.path):
-            path = os.path.join(self.path, entry)
-            if not entry.startswith((_NEW, _ASIDE, _DOOMED)) or os.path.islink(path):
-                continue
-            with contextlib.suppress(OSError):
-                if time.time() - os.stat(path).st_ctime < stale_seconds:
+        put_back = []
+        with told("finish a replacement in", self.path):
+            for entry in os.listdir(self.path):
+                name = entry.removeprefix(_ASIDE).partition("-")[2]
+                if not entry.startswith(_ASIDE) or not _NAME.fullmatch(name):
                     continue
-                home = os.path.join(self.path, entry[len(_ASIDE) :].partition("-")[2])
-                if entry.startswith(_ASIDE) and not os.path.lexists(home):
-                    os.rename(path, home)
-                else:
-                    _remove_tree(path, ignore_errors=True)
+                home, aside = self.directory(name), os.path.join(self.path, entry)
+                if not os.path.lexists(home.path):
+                    os.rename(aside, home.path)
+                    put_back.append(name)
+                elif home.run(1).is_abandoned():  # else it may still be refused by its backend, see `put_back`
+                    self.discard(aside)
+        return put_back
+
+    def tidy(self, stale_seconds: float = _STALE_SECONDS) -> list[str]:
+        """Finish what a crash interrupted: put back jobs that were being replaced, drop what was half made or half deleted.
+
+        Dropped is only what has not been touched for `stale_seconds`, a day: another process may still be at it.
+
+        Returns
+        -------
+        list of str
+            The names of jobs that were put back.
+        """
+        found: list[str] = []
+        with contextlib.suppress(OSError, StoreError):  # who holds the lock does it, and who may not write need not
+            with self.lock(timeout=0.0):
+                found = self.finish_replacements()
+            for entry in os.listdir(self.path):
+                path = os.path.join(self.path, entry)
+                if not entry.startswith((_NEW, _ASIDE, _DOOMED)) or os.path.islink(path):
+                    continue
+                with contextlib.suppress(OSError):
+                    if time.time() - os.stat(path).st_ctime >= stale_seconds:
+                        _remove_tree(path, ignore_errors=True)
+        return found

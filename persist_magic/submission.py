@@ -21,6 +21,8 @@ from .backends.base import Tasks
 from .each import CALL, VALUE, checked
 from .errors import JobExists, PersistError, UsageError
 from .job import Job, asked, default_root, differences, existing, predecessors, settings_of
+from .processes import ProcessId
+from .status import JobState
 from .store import Axis as AxisRecord
 from .store import JobSpec, Root, Submitted, check_name, write_new
 from .store import Sweep as SweepRecord
@@ -198,11 +200,11 @@ def preview(
     from .capture.cell import capture
 
     check_name(name)
-    settings_of(get_backend(backend), options, (), _tasks(each, 0, 0))
+    settings_of(get_backend(backend), options, (), _tasks(each, 0, 0, 0))
     return capture(name, source, namespace, selection, None, None, None, each)
 
 
-def _tasks(each: Sequence[Axis], chunk: int, limit: int) -> Tasks | None:
+def _tasks(each: Sequence[Axis], chunk: int, limit: int, mpi: int) -> Tasks | None:
     """What a backend is told of a sweep's tasks; None for what is no sweep.
 
     Raises
@@ -213,6 +215,10 @@ def _tasks(each: Sequence[Axis], chunk: int, limit: int) -> Tasks | None:
         raise UsageError("--chunk and --limit take a number of tasks from 1 on")
     if not each and (chunk or limit):
         raise UsageError("--chunk and --limit are for sweeps, which --each makes")
+    if mpi < 0:
+        raise UsageError(f"{mpi} is no number of MPI processes")
+    if each and mpi:
+        raise UsageError("the tasks of a sweep run without MPI: leave --mpi or --each away")
     return Tasks(math.prod(len(values) for _, values in each), chunk, limit) if each else None
 
 
@@ -262,15 +268,13 @@ def submit(
         asked(final.path, source, selection, namespace, each)
     runner = get_backend(backend)
     place.check()
-    if mpi < 0:
-        raise UsageError(f"{mpi} is no number of MPI processes")
-    tasks = _tasks(each, chunk, limit)
-    if tasks is not None and mpi:
-        raise UsageError("the tasks of a sweep run without MPI: leave --mpi or --each away")
+    tasks = _tasks(each, chunk, limit, mpi)
     if final.exists() and not replace:  # compare before anything is written
         settings_of(runner, options, (), tasks)
         compared = capture(name, source, namespace, selection, None, None, call, each)
-        return _attach(load(name, place.path), compared, mpi)
+        older = load(name, place.path)
+        if not _was_never_taken(older, compared, mpi):
+            return _attach(older, compared, mpi)
     settings = settings_of(runner, options, list(predecessors(name, after, place)), tasks)
     token = os.urandom(16).hex()
     with runner.prepare(final, token, 1, options, settings) as launch:
@@ -286,9 +290,10 @@ def submit(
             write_new(work.cell_path, _cell_text(name, source, backend, options).encode("utf-8", "surrogateescape"))
             write_new(work.script_path, runner.script(final, spec).encode("utf-8", "surrogateescape"), mode=0o700)
             with place.lock():
+                place.finish_replacements()
                 if final.exists():
                     older = load(name, place.path)
-                    if not replace:
+                    if not replace and not _was_never_taken(older, captured, mpi):
                         return _attach(older, captured, mpi)
                     older.require_ended("replace")
                 submitted = Submitted(
@@ -301,9 +306,10 @@ def submit(
                     chunk=settings.get("chunk", 0),
                     limit=limit,
                     wanted_chunk=chunk,
+                    process=ProcessId.of(os.getpid()),
                 )
                 write_new(work.run(1).submitted_path, submitted.to_bytes())
-                aside = place.publish(work, replace=replace)
+                aside = place.publish(work, replace=final.exists())
 
         def undo() -> None:
             place.delete(final)
@@ -390,10 +396,20 @@ def _cell_text(name: str, source: Source, backend: str, options: Sequence[str]) 
     return f"{head}\n{source.text}"
 
 
+def _is_identical(older: Job, captured: Capture, mpi: int) -> bool:
+    spec = older.spec()
+    return spec.fingerprint == captured.fingerprint and spec.ranks == mpi
+
+
+def _was_never_taken(older: Job, captured: Capture, mpi: int) -> bool:
+    """Whether a job is the identical one, whose session died before it could start it: it has nothing to lose or to give."""
+    return _is_identical(older, captured, mpi) and older.status().state is JobState.EMPTY
+
+
 def _attach(older: Job, captured: Capture, mpi: int) -> Submission:
     """The identical job, or an error that tells what differs."""
     spec = older.spec()
-    if spec.fingerprint == captured.fingerprint and spec.ranks == mpi:
+    if _is_identical(older, captured, mpi):
         handle = older.directory.handle()
         return Submission(older, captured, attached=True, id=handle.id if handle is not None else "")
     differ = list(differences(spec, captured))
