@@ -57,6 +57,10 @@ class Chunk:
     def __init__(self, run: RunDirectory, number: int, tasks: Sequence[int]) -> None:
         self.run, self.number, self.tasks = run, number, tasks
         self._reader = Reader(run.job, run.journal_path(number))
+        self._begin()
+
+    def _begin(self) -> None:
+        self._beginnings = self._reader.beginnings
         self.started: Started | None = None
         self.ended: Ended | None = None
         self.broken = ""
@@ -64,8 +68,10 @@ class Chunk:
         self.words: Counter[str] = Counter()  # of the tasks' last lines
 
     def refresh(self) -> None:
-        """Read what is new."""
+        """Read what is new; of a journal that is shorter now, after a loss of power, all of it."""
         for word, number, place, content in self._reader.news():
+            if self._beginnings != self._reader.beginnings:
+                self._begin()
             job, what = self.run.job.name, f"the journal of chunk {self.number}"
             if word == "started":
                 self._start(Started.from_bytes(content, job, what))
@@ -75,6 +81,8 @@ class Chunk:
                 self.broken = TaskEnded.from_bytes(content, job, what).reason
             else:
                 self._turn(number, (word, place, len(content)))
+        if self._beginnings != self._reader.beginnings:
+            self._begin()
 
     def _start(self, started: Started) -> None:
         """It runs, perhaps again: then what had begun and is not over has not."""

@@ -1093,7 +1093,7 @@ class Job:
         except Unconfirmed:
             raise
         except PersistError:
-            with self._root.lock():
+            with contextlib.suppress(PersistError, OSError), self._root.lock():  # else the state tells that it never began
                 undo()
             raise
         if self.directory.cancel_request() is not None:  # it came while the backend took the run

@@ -115,12 +115,14 @@ class Reader:
         Lines that are not as they were written.
     offset : int
         How many bytes have been read.
+    beginnings : int
+        How often it has been read from its beginning on: what was read before a later one is not there any more.
     """
 
     def __init__(self, job: JobDirectory, path: str) -> None:
         self._job, self.path = job, path
         self.written: float | None = None
-        self.torn = 0
+        self.torn = self.beginnings = 0
         self._inode, self.offset = 0, 0
         self._file: BinaryIO | None = None
 
@@ -139,6 +141,7 @@ class Reader:
                 return
             if info.st_ino != self._inode or info.st_size < self.offset:
                 self._inode, self.offset, self.torn = info.st_ino, 0, 0
+                self.beginnings += 1
             with open_regular(self.path) as file:
                 while self.offset < info.st_size:
                     file.seek(self.offset)

@@ -757,12 +757,16 @@ def told(action: str, path: str) -> Iterator[None]:
 
 
 def sync_directory(path: str) -> None:
-    """Make renames in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Make renames in a directory durable, if the file system can.
+
+    Not all can sync a directory, and what was renamed is there whole all the same; SQLite goes on as well.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def create_file(path: str, mode: int = 0o600, *, readable: bool = False) -> BinaryIO:
@@ -816,15 +820,18 @@ def write_atomic(path: str, data: bytes, *, exclusive: bool = False, sync: bool 
     """
     directory, name = os.path.split(path)
     temporary = os.path.join(directory, f".{name}.{os.urandom(6).hex()}.tmp")
+    renamed = False
     try:
         write_new(temporary, data, sync=sync)
         if exclusive:
             os.link(temporary, path)
         else:
             os.rename(temporary, path)
+            renamed = True
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        if not renamed:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
     if sync:
         sync_directory(directory)
 
@@ -921,14 +928,14 @@ class RunDirectory:
     # ---- what a supervisor writes
 
     def write_started(self, started: Started, exclusive: bool) -> None:
-        """Write who runs it.
+        """Write who runs it; for good when the child is known, which does not wait for the disk.
 
         Raises
         ------
         FileExistsError
             If another has, and `exclusive` is true.
         """
-        write_atomic(self.started_path, started.to_bytes(), exclusive=exclusive, sync=False)
+        write_atomic(self.started_path, started.to_bytes(), exclusive=exclusive, sync=not exclusive)
 
     def write_ended(self, ended: Ended) -> None:
         write_atomic(self.ended_path, ended.to_bytes())
@@ -983,7 +990,7 @@ class RunDirectory:
         return submitted is not None and submitted.is_abandoned()
 
     def started(self) -> Started | None:
-        return self.job.read(Started, self.started_path)
+        return self.job.read(Started, self.started_path, synced=False)
 
     def outcome(self) -> Outcome | None:
         return self.job.read(Outcome, self.outcome_path)
@@ -1091,8 +1098,14 @@ class JobDirectory:
             raise Damaged(self.name, "the directory", "it holds no run")
         return self.run(runs[-1])
 
-    def read(self, cls: type[R], path: str) -> R | None:
+    def read(self, cls: type[R], path: str, synced: bool = True) -> R | None:
         """Read a record, or None if there is no such file.
+
+        Parameters
+        ----------
+        synced : bool
+            Whether it was on the disk before it had its name. Otherwise an empty file is what a loss of power leaves of it,
+            and counts as none.
 
         Raises
         ------
@@ -1111,7 +1124,7 @@ class JobDirectory:
         except OSError as error:
             why = "it is a link" if error.errno == errno.ELOOP else error.strerror or str(error)
             raise Damaged(self.name, what, why) from None
-        return cls.from_bytes(data, self.name, what)
+        return cls.from_bytes(data, self.name, what) if data or synced else None
 
     def spec(self) -> JobSpec:
         spec = self.read(JobSpec, self.spec_path)
@@ -1126,7 +1139,7 @@ class JobDirectory:
         return sweep
 
     def handle(self) -> Handle | None:
-        return self.read(Handle, self.handle_path)
+        return self.read(Handle, self.handle_path, synced=False)
 
     def cancel_request(self) -> CancelRequest | None:
         """Return the wish to stop the job; a file that is no record, made by ``touch cancel``, is such a wish too."""
@@ -1140,7 +1153,7 @@ class JobDirectory:
             return CancelRequest(made, "somebody", "", False)
 
     def observed(self) -> Observed | None:
-        return self.read(Observed, self.observed_path)
+        return self.read(Observed, self.observed_path, synced=False)
 
     def launch_words(self) -> str:
         """Return the last words of launch.log, which tell why a job ended before its worker or its ranks stood, or ""."""
@@ -1422,8 +1435,8 @@ class Root:
     def finish_replacements(self) -> list[str]:
         """Finish what sessions have begun that died while they replaced a job; return the names of jobs put back.
 
-        Before the new job was in its place the older one gets its name back, afterwards it goes. The caller holds the lock, so
-        that nobody is just doing this.
+        Before the new job was in its place the older one gets its name back, afterwards it goes. The caller holds the lock,
+        so that nobody is just doing this.
         """
         put_back = []
         with told("finish a replacement in", self.path):
@@ -1435,7 +1448,7 @@ class Root:
                 if not os.path.lexists(home.path):
                     os.rename(aside, home.path)
                     put_back.append(name)
-                elif home.run(1).is_abandoned():  # else it may still be refused by its backend, see `put_back`
+                elif home.run(1).is_abandoned():  # else its backend may still refuse it, see `put_back`
                     self.discard(aside)
         return put_back
 

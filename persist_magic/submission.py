@@ -321,7 +321,8 @@ def submit(
             handle = job._start(launch, 1, undo)
         finally:
             if aside and os.path.lexists(aside):  # not put back: the new job has, or may have, been taken
-                place.discard(aside)
+                with contextlib.suppress(OSError):  # it goes with whoever finishes replacements
+                    place.discard(aside)
     return Submission(job, captured, attached=False, id=handle.id)
 
 

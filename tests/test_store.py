@@ -12,7 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persist_magic.errors import Damaged, InvalidName, JobExists, PersistError, StoreError, UnsafePath, VersionSkew
+from persist_magic.errors import (
+    Damaged,
+    InvalidName,
+    JobExists,
+    NoSuchJob,
+    PersistError,
+    StoreError,
+    UnsafePath,
+    VersionSkew,
+)
 from persist_magic.processes import ProcessId
 from persist_magic.store import Ended, Handle, JobDirectory, JobSpec, Root, Started, check_name, write_atomic
 
@@ -231,13 +240,24 @@ def test_what_a_crash_left_is_tidied_after_a_day(session: Session) -> None:
     root = Root(session.root)
     half = Path(session.root) / ".new-abc"
     half.mkdir()
-    aside = Path(session.root) / ".old-0123-kept"
-    os.rename(Path(session.root) / "kept", aside)
-    root.tidy()
+    assert root.names() == ["kept"]
     assert half.exists()
-    assert aside.exists()
     root.tidy(stale_seconds=0.0)
     assert not half.exists()
+
+
+def test_a_job_that_was_being_replaced_when_the_session_died_is_there(session: Session) -> None:
+    session.persist("kept", "1").wait()
+    os.rename(Path(session.root) / "kept", Path(session.root) / ".old-0123-kept")
+    assert session.job("kept").fetch() == 1
+
+
+def test_nothing_is_put_back_while_somebody_replaces_it(session: Session) -> None:
+    session.persist("kept", "1").wait()
+    with Root(session.root).lock():
+        os.rename(Path(session.root) / "kept", Path(session.root) / ".old-0123-kept")
+        with pytest.raises(NoSuchJob):
+            session.job("kept")
     assert session.job("kept").fetch() == 1
 
 

@@ -302,7 +302,10 @@ class PayloadWriter:
         self._placed: list[tuple[int, int, str]] = []
         pickler: Any = DeepPickler if deep else CPickler
         self._pickler = pickler(self._stream, self.reducer, self._take)
-        self._kept_alive = _seed(self._pickler, namespace)
+        try:
+            self._kept_alive = _seed(self._pickler, namespace)
+        except _DiskError as error:
+            raise error.error from None
 
     def _take(self, buffer: pickle.PickleBuffer) -> bool:
         """The pickler offers a buffer; true means that it stays in the stream."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from persist_magic import monitor, submission
 from persist_magic.capture.cell import Source
-from persist_magic.errors import NoSuchJob, PersistError
+from persist_magic.errors import NoSuchJob, NotSubmitted, PersistError
 from persist_magic.job import Job
 from persist_magic.status import JobState
 from persist_magic.store import Root
@@ -154,10 +154,9 @@ def glance(root: str) -> dict[str, Any]:
 
 def look(root: str) -> dict[str, Any]:
     """Wait until nothing goes on; then as `glance`."""
-    deadline = time.monotonic() + PATIENCE
-    while (found := glance(root))["state"] in ("queued", "running") and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return found
+    with contextlib.suppress(NoSuchJob, NotSubmitted):
+        submission.load("calc", root).wait(PATIENCE)
+    return glance(root)
 
 
 def look_at_cancel(root: str) -> dict[str, Any]:
