@@ -1400,9 +1400,18 @@ class Root:
             sync_directory(self.path)
 
     def discard(self, path: str) -> None:
-        """Delete a directory of the root under a name that says so, in case the deletion is interrupted."""
+        """Delete a job directory under a name that says so, in case the deletion is interrupted.
+
+        Where a full disk has no room even for that name, it is no job any more from the first step on.
+        """
         doomed = os.path.join(self.path, f"{_DOOMED}{os.urandom(8).hex()}")
-        os.rename(path, doomed)
+        try:
+            os.rename(path, doomed)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            os.unlink(JobDirectory(path, "").spec_path)
+            doomed = path
         _remove_tree(doomed, ignore_errors=True)  # what resists is tidied later
 
     @staticmethod

@@ -52,15 +52,16 @@ OF_WORKERS = [
 ]
 
 
-def errors_of(operation: Operation) -> Sequence[int]:
-    """All errors for what is written, for everything else one of them in turn."""
-    return ERRORS if "write" in operation.call else ERRORS[operation.number % len(ERRORS) :][:1]
+def errors_of(story: Story, operation: Operation) -> Sequence[int]:
+    """All errors for what is written when a job is submitted and runs; for everything else one of them in turn."""
+    thorough = story in (OF_SESSIONS[0], *OF_WORKERS[:5]) and "write" in operation.call
+    return ERRORS if thorough else ERRORS[operation.number % len(ERRORS) :][:1]
 
 
 def harms(lab: Laboratory, story: Story, lasting: bool) -> Iterator[Plan]:
     """The plans for a story; what is full, read-only or beyond a quota stays so for a session, an I/O error comes once."""
     for operation in operations(lab, story):
-        for number in errors_of(operation):
+        for number in errors_of(story, operation):
             stays = "+" if lasting and number != errno.EIO else ""
             yield Plan(story.role, operation.number, f"{number}{stays}")
 
