@@ -69,6 +69,7 @@ class Chunk:
 
     def refresh(self) -> None:
         """Read what is new; of a journal that is shorter now, after a loss of power, all of it."""
+        self._reader.path = self.run.journal_path(self.number)
         for word, number, place, content in self._reader.news():
             if self._beginnings != self._reader.beginnings:
                 self._begin()

@@ -270,6 +270,11 @@ def _is_final(evidence: Evidence) -> bool:
     return evidence.ended is not None and evidence.ended.final
 
 
+def _is_told(evidence: Evidence) -> bool:
+    """Whether the files tell what there is to know, and no backend has to be asked."""
+    return _is_final(evidence) or evidence.copy_of != ""
+
+
 def _to_be_kept(evidence: Evidence, status: Status) -> Observed | None:
     """The verdict, if it rests on what a backend said and may soon forget."""
     known = evidence.observed is not None and evidence.observed.run == status.run
@@ -443,7 +448,12 @@ class Job:
             observed=self.directory.observed(),
             observation=observation,
             abandoned=submitted is not None and submitted.is_abandoned(),
+            copy_of=self._original(submitted),
         )
+
+    def _original(self, submitted: Submitted | None) -> str:
+        """The job directory of which this one is a copy, or ""."""
+        return submitted.directory if submitted is not None and self.directory.is_copy(submitted.directory) else ""
 
     def _query(self, evidence: Evidence, chunk: int | None = None) -> Query:
         return Query(self.directory, self.directory.run(evidence.run), self.spec(), evidence, chunk)
@@ -461,7 +471,7 @@ class Job:
         if self.spec().tasks:
             return self._sweep_queries()
         evidence = self._evidence()
-        if _is_final(evidence):
+        if _is_told(evidence):
             return resolve(evidence)
         return [self._query(evidence)]
 
@@ -488,14 +498,15 @@ class Job:
             handle=self.directory.handle(),
             cancel=self.directory.cancel_request(),
             abandoned=submitted is not None and submitted.is_abandoned(),
+            copy_of=self._original(submitted),
         )
 
     def _sweep_queries(self) -> Status | list[Query]:
         with ledger(self.directory, self.spec()) as known:
             evidences = known.evidences(self._sweep_base(known), {})
-            if all(_is_final(each) for each in evidences):
+            if all(_is_told(each) for each in evidences):
                 return self._whole(known, [_of_chunk(resolve(each)) for each in evidences])
-            return [self._query(each, chunk) for chunk, each in enumerate(evidences) if not _is_final(each)]
+            return [self._query(each, chunk) for chunk, each in enumerate(evidences) if not _is_told(each)]
 
     def _sweep_settled(self, observations: Mapping[int | None, Observation]) -> Status:
         with ledger(self.directory, self.spec()) as known:
@@ -1055,7 +1066,11 @@ class Job:
                 limit=asked_for.limit,
                 wanted_chunk=asked_for.wanted_chunk,
                 process=ProcessId.of(os.getpid()),
+                directory=self.directory.path,
             )
+            if asked_for.directory not in ("", self.directory.path):  # it has been moved or copied
+                script = runner.script(self.directory, spec)
+                write_atomic(self.directory.script_path, script.encode("utf-8", "surrogateescape"), mode=0o700)
             run = self.directory.create_run(number, submitted)
             lock.close()
             self._start(launch, number, lambda: self.directory.delete_run(run))

@@ -132,6 +132,8 @@ class Evidence(Frozen):
         When the run was asked for, or its directory made.
     abandoned : bool
         Whether the session that asked for it is certainly gone.
+    copy_of : str
+        The job directory that runs, if this one is a copy of it; empty if it is none.
     heartbeat : float or None
         When the heartbeat was last touched.
     observation : Observation or None
@@ -150,6 +152,7 @@ class Evidence(Frozen):
     observed: Observed | None = None
     observation: Observation | None = None
     abandoned: bool = False
+    copy_of: str = ""
 
 
 def seen_words(state: JobState, reason: str, age: float) -> str:
@@ -247,6 +250,8 @@ def resolve(evidence: Evidence) -> Status:
         return Status(
             JobState(e.observed.state), e.observed.reason, e.observed.source, e.observed.time, e.run, e.observed.note
         )
+    if e.copy_of:
+        return _of_copy(e)
     observation = e.observation or Observation(Word.UNKNOWN)
     if e.ended is not None:
         return _interrupted(e, e.ended, observation)
@@ -259,6 +264,14 @@ def resolve(evidence: Evidence) -> Status:
 
 def _by_record(e: Evidence, ended: Ended) -> Status:
     return Status(JobState(ended.outcome), ended.reason, "ended.json", ended.time, e.run, ended.note)
+
+
+def _of_copy(e: Evidence) -> Status:
+    """What runs, runs in the original and will never come to an end here."""
+    words = f"copied from {e.copy_of} before its end was written there"
+    if e.outcome is not None:
+        return _by_outcome(e, e.outcome, words)
+    return Status(JobState.FAILED, words, "submitted.json", e.submitted, e.run)
 
 
 def _newer_life(e: Evidence) -> bool:

@@ -390,6 +390,8 @@ class Submitted(Record):
         How many the user wants in a chunk; 0 if that is left to the backend.
     process : ProcessId or None
         The session's.
+    directory : str
+        Where the job directory was.
     """
 
     time: float
@@ -403,6 +405,7 @@ class Submitted(Record):
     limit: int = 0
     wanted_chunk: int = 0
     process: ProcessId | None = None
+    directory: str = ""
 
     def is_abandoned(self) -> bool:
         """Return whether that session is certainly gone."""
@@ -808,7 +811,7 @@ def write_new(path: str, data: bytes, mode: int = 0o600, sync: bool = True) -> N
             sync_file(file)
 
 
-def write_atomic(path: str, data: bytes, *, exclusive: bool = False, sync: bool = True) -> None:
+def write_atomic(path: str, data: bytes, *, exclusive: bool = False, sync: bool = True, mode: int = 0o600) -> None:
     """Write a file whole or not at all.
 
     Parameters
@@ -822,7 +825,7 @@ def write_atomic(path: str, data: bytes, *, exclusive: bool = False, sync: bool 
     temporary = os.path.join(directory, f".{name}.{os.urandom(6).hex()}.tmp")
     renamed = False
     try:
-        write_new(temporary, data, sync=sync)
+        write_new(temporary, data, mode, sync)
         if exclusive:
             os.link(temporary, path)
         else:
@@ -882,9 +885,12 @@ class RunDirectory:
 
     def __init__(self, job: JobDirectory, number: int, rank: int = 0) -> None:
         self.job, self.number, self.rank = job, number, rank
-        self.path = f"{job.path}/run-{number}"
-        if rank:
-            self.path = f"{self.path}/rank-{rank}"
+        self._lay()
+
+    def _lay(self) -> None:
+        self.path = f"{self.job.path}/run-{self.number}"
+        if self.rank:
+            self.path = f"{self.path}/rank-{self.rank}"
         self.submitted_path = f"{self.path}/submitted.json"
         self.started_path = f"{self.path}/started.json"
         self.heartbeat_path = f"{self.path}/heartbeat"
@@ -897,9 +903,13 @@ class RunDirectory:
         self.display_path = f"{self.path}/display.jsonl"
         self.progress_path = f"{self.path}/progress.json"
         self.usage_path = f"{self.path}/usage.json"
-
         self.observed_path = f"{self.path}/observed.json"
         self.cancel_tasks_path = f"{self.path}/cancel-tasks.json"
+
+    def follow(self) -> None:
+        """Go on where the job directory is now, if it was held and has been moved."""
+        if self.job.follow():
+            self._lay()
 
     def log_path(self, err: bool = False) -> str:
         """Return the file of stdout or stderr."""
@@ -1016,8 +1026,12 @@ class TaskFiles(RunDirectory):
     """
 
     def __init__(self, run: RunDirectory, chunk: int, lane: int, task: int) -> None:
-        super().__init__(run.job, run.number)
         self._place = chunk, lane, task
+        super().__init__(run.job, run.number)
+
+    def _lay(self) -> None:
+        super()._lay()
+        chunk, lane, task = self._place
         stem = f"{self.path}/chunk-{chunk}.{lane}"
         self.stdout_path = f"{stem}.stdout"
         self.stderr_path = f"{stem}.stderr"
@@ -1056,7 +1070,12 @@ class JobDirectory:
     """
 
     def __init__(self, path: str, name: str) -> None:
-        self.path, self.name = path, name
+        self.name = name
+        self._descriptor: int | None = None
+        self._lay(path)
+
+    def _lay(self, path: str) -> None:
+        self.path = path
         self.spec_path = f"{path}/job.json"
         self.cell_path = f"{path}/cell.py"
         self.session_path = f"{path}/session.pkl"
@@ -1071,6 +1090,37 @@ class JobDirectory:
     @property
     def buffers_path(self) -> str:
         return buffers_path(self.session_path)
+
+    def hold(self) -> None:
+        """Keep the directory open, so that it is found again when it is moved."""
+        with contextlib.suppress(OSError):
+            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+    def follow(self) -> bool:
+        """Take the path that the directory has now, if it was held and has been moved; return whether it was.
+
+        Where the system cannot tell the path of what is open (Linux does, in /proc/self/fd) it is lost.
+        """
+        if self._descriptor is None or os.path.lexists(self.path):
+            return False
+        try:
+            path = os.readlink(f"/proc/self/fd/{self._descriptor}")
+            if not os.path.samestat(os.stat(path), os.fstat(self._descriptor)):
+                return False
+        except OSError:  # deleted
+            return False
+        self._lay(path)
+        return True
+
+    def is_copy(self, original: str) -> bool:
+        """Return whether a directory elsewhere is the same job, so that this one, which is not there, is a copy of it."""
+        if original in ("", self.path):
+            return False
+        try:
+            other = JobDirectory(original, self.name)
+            return not os.path.samefile(original, self.path) and other.spec().token == self.spec().token
+        except (OSError, PersistError):
+            return False
 
     def exists(self) -> bool:
         """Return whether it is a job directory, damaged or not."""

@@ -307,6 +307,7 @@ def submit(
                     limit=limit,
                     wanted_chunk=chunk,
                     process=ProcessId.of(os.getpid()),
+                    directory=final.path,
                 )
                 write_new(work.run(1).submitted_path, submitted.to_bytes())
                 aside = place.publish(work, replace=final.exists())

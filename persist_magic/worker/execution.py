@@ -428,6 +428,7 @@ class Execution:
 
     def _hand_over(self, cell: CellEnd, before: dict[str, int]) -> int:
         reopen_standard_descriptors()
+        self.run_directory.follow()
         from .values import ValueFile
 
         kept_error: KeptValue | None = None

@@ -218,6 +218,7 @@ class Supervisor:
     def __init__(self, job: JobDirectory, spec: JobSpec) -> None:
         self.job, self.spec = job, spec
         self.me = ProcessId.of(os.getpid())
+        job.hold()
         self.run, self.records = self._take()
         self.place: Place | None = None
         self.scheduler_id, self.cluster = os.environ.get(SCHEDULER_ID, ""), os.environ.get(CLUSTER, "")
@@ -344,6 +345,7 @@ class Supervisor:
         adopt_orphans()
         end = self._watch(child)
         left = self._end_descendants()
+        self.run.follow()
         outcome = self._outcome(end)
         self._sleep(0)  # a signal that came together with the child's end
         cancel = self.job.cancel_request()
@@ -390,6 +392,7 @@ class Supervisor:
             end = self._reap(child)
             if end is not None:
                 return end
+            self.run.follow()
             self._beat()
             if sampler is not None:
                 sampler.sample()

@@ -292,6 +292,7 @@ class _Dispatcher:
         word, reason, note = verdict(end, said, task.cancel, False)
         if word != "done" and self.stopping and task.cancel is None:
             word = "interrupted"
+        task.files.follow()
         record = TaskEnded(
             time=time.time(),
             seconds=time.monotonic() - task.began_at,
@@ -357,6 +358,7 @@ class _Dispatcher:
 
     def _look_for_cancels(self) -> None:
         """Carry out what was asked for; a cancel of the whole job is the supervisor's."""
+        self.run_directory.follow()
         self.cancelled.refresh()
         now = time.monotonic()
         for task in self.running.values():
@@ -405,6 +407,7 @@ class _Dispatcher:
         cell = execution.attempt(lambda: execution.run_cell(*self.code))
         cell = replace(cell, traceback=cell.traceback[-_LONGEST_TRACEBACK:])
         reopen_standard_descriptors()
+        task.files.follow()
         from .values import ValueFile
 
         error = result = None

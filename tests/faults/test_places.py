@@ -1,0 +1,138 @@
+"""Job directories that are moved, copied or deleted, also under a running job; and roots that are not what a root should be."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from persist_magic import submission
+from persist_magic.errors import JobFailed, NoSuchJob
+from persist_magic.job import Job
+from persist_magic.status import JobState
+from persist_magic.sweep import Sweep
+from tests.conftest import Session, alive, wait_until
+from tests.test_sweeps import sweep
+
+WAITING = "import os, time\nprint('begun')\nwhile not os.path.exists({path!r}): time.sleep(0.01)\nprint('done')\nlist('abc')"
+
+
+def start_waiting(session: Session, marker: Path, then: str = "") -> Job:
+    job = session.persist("calc", f"{WAITING.format(path=str(marker))}\n{then}")
+    wait_until(lambda: job.status().state is JobState.RUNNING and "begun" in job.stdout(), "its start")
+    return job
+
+
+def supervisor_of(job: Job) -> int:
+    started = job.directory.current_run().started()
+    assert started is not None
+    return started.supervisor.pid
+
+
+def moved(session: Session) -> Path:
+    """Move the root, as somebody does who renames the folder of a project."""
+    there = Path(session.root).parent / "moved"
+    os.rename(session.root, there)
+    return there
+
+
+def test_a_running_job_is_moved_and_writes_its_end_where_it_is(session: Session, marker: Path) -> None:
+    start_waiting(session, marker)
+    there = moved(session)
+    job = submission.load("calc", there)
+    assert job.status().state is JobState.RUNNING
+    marker.touch()
+    assert job.fetch(60) == ["a", "b", "c"]
+    assert job.stdout() == "begun\ndone\n"
+    assert job.status().source == "ended.json"
+    assert not os.path.exists(session.root)
+
+
+def test_a_running_job_that_was_moved_is_cancelled(session: Session, marker: Path) -> None:
+    start_waiting(session, marker)
+    job = submission.load("calc", moved(session))
+    job.cancel()
+    assert job.wait(60).state is JobState.CANCELLED
+
+
+def test_a_running_sweep_is_moved(session: Session, marker: Path) -> None:
+    cell = f"import os, time\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)\nprint(n)\nn * n"
+    job = sweep(session, "calc", cell, n=range(5), options=["--slots", "2"])
+    wait_until(lambda: job.status().state is JobState.RUNNING and "running" in job.states(), "its start")
+    there = moved(session)
+    marker.touch()
+    job = submission.load("calc", there)
+    assert isinstance(job, Sweep)
+    assert job.fetch(60) == [0, 1, 4, 9, 16]
+    assert [task.stdout() for task in job] == [f"{n}\n" for n in range(5)]
+    assert job.status().state is JobState.DONE
+
+
+def test_a_job_that_was_moved_runs_again_where_it_is(session: Session) -> None:
+    session.persist("calc", "'value'").wait(60)
+    job = submission.load("calc", moved(session))
+    assert job.fetch() == "value"
+    assert job.rerun().fetch(60) == "value"
+    assert job.directory.runs() == [1, 2]
+    assert not os.path.exists(session.root)
+
+
+def test_a_copy_of_a_running_job_is_no_job_that_runs(session: Session, marker: Path) -> None:
+    job = start_waiting(session, marker)
+    shutil.copytree(session.root, there := Path(session.root).parent / "copy")
+    copy = submission.load("calc", there)
+    status = copy.status()
+    assert (status.state, status.reason) == (JobState.FAILED, f"copied from {job.path} before its end was written there")
+    with pytest.raises(JobFailed, match="copied from"):
+        copy.fetch()
+    copy.cancel(force=True)
+    assert job.status().state is JobState.RUNNING
+    assert alive(supervisor_of(job))
+    marker.touch()
+    assert copy.rerun().fetch(60) == ["a", "b", "c"]
+    assert copy.directory.runs() == [1, 2]
+    assert job.fetch(60) == ["a", "b", "c"]
+    assert job.directory.runs() == [1]
+    copy.cleanup()
+    assert job.fetch() == ["a", "b", "c"]
+
+
+def test_a_copy_of_a_queued_job_is_none_that_waits(session: Session, marker: Path) -> None:
+    first = session.persist("first", WAITING.format(path=str(marker)), options=["--slots", "1"])
+    waiting = session.persist("calc", "1", options=["--slots", "1"])
+    wait_until(lambda: waiting.directory.handle() is not None and "before it" in waiting.status().reason, "its place")
+    shutil.copytree(session.root, there := Path(session.root).parent / "copy")
+    copy = submission.load("calc", there)
+    assert copy.status().state is JobState.FAILED
+    copy.cancel(force=True)
+    copy.cleanup()
+    assert waiting.status().state is JobState.QUEUED
+    marker.touch()
+    assert (first.fetch(60), waiting.fetch(60)) == (["a", "b", "c"], 1)
+
+
+def test_a_copy_of_an_ended_job_is_as_good_as_the_original(session: Session) -> None:
+    job = session.persist("calc", "x = [1]\n'value'")
+    job.wait(60)
+    shutil.copytree(session.root, there := Path(session.root).parent / "copy")
+    job.cleanup()
+    copy = submission.load("calc", there)
+    assert (copy.fetch(), dict(copy.variables)) == ("value", {"x": [1]})
+
+
+def test_a_directory_that_is_deleted_under_its_job_is_gone(session: Session, marker: Path, tmp_path: Path) -> None:
+    came_to_its_end = tmp_path / "end"
+    other = session.persist("other", "1")
+    job = start_waiting(session, marker, f"open({str(came_to_its_end)!r}, 'w').close()")
+    pid = supervisor_of(job)
+    shutil.rmtree(job.path)
+    with pytest.raises(NoSuchJob):
+        job.status()
+    marker.touch()
+    wait_until(lambda: not alive(pid), "the end of its supervisor")
+    assert came_to_its_end.exists()
+    assert [each.name for each in submission.jobs(session.root)] == ["other"]
+    assert not job.path.exists()
+    assert other.fetch(60) == 1
