@@ -175,6 +175,14 @@ class PersistMagics(Magics):
         chosen = os.path.expanduser(self.root or os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
         return os.path.join(self._start_directory, chosen)
 
+    def root_origin(self) -> str:
+        """Return who chose that root, in words."""
+        if self.root:
+            return "from %config PersistMagics.root"
+        if os.environ.get(ROOT_VARIABLE):
+            return f"from ${ROOT_VARIABLE}"
+        return f"the default: {DEFAULT_ROOT} in the directory in which the extension was loaded"
+
     @no_var_expand  # what stands after --each is Python; the rest is expanded as IPython does it
     @line_cell_magic
     @_manual(_persist_parser())
@@ -465,7 +473,7 @@ def register(ipython: Any) -> None:
     """Install magics, settings, completion and the card of a job in a shell."""
     magics = PersistMagics(ipython)
     ipython.register_magics(magics)
-    set_session_root(magics.root_path)
+    set_session_root(magics.root_path, magics.root_origin)
     for backend in map(get_backend, BUILT_IN):
         assert isinstance(backend, Configurable)
         backend.update_config(ipython.config)
