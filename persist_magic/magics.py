@@ -448,6 +448,18 @@ class PersistMagics(Magics):
         """Show the tasks of a sweep: what each is given, its state, how long it took, and its result."""
         self._run("tasks", line)
 
+    @line_magic
+    @_verb("doctor")
+    def persist_doctor(self, line: str) -> None:
+        """Look whether all that jobs need is there: the root, the packages, each backend, the kernel; say how to mend it.
+
+            %persist_doctor                                  everything
+            %persist_doctor --slurm -- -p debug -A project   Slurm, with these options for its tiny job
+
+        A tiny job is run on each backend, in a hidden folder of the root, and deleted again. No other job is touched.
+        """
+        self._run("doctor", line)
+
 
 def _complete(shell: Any, event: Any) -> list[str]:
     """Names of jobs, for the Tab key."""
