@@ -14,7 +14,7 @@ from .job import ROOT_VARIABLE, set_session_root
 
 _EXIT_CODES = """exit codes:
   0    done as asked; for wait and show: the job is done
-  1    wait, show: a job failed or was cancelled
+  1    wait, show: a job failed or was cancelled; doctor: there is something to mend
   2    the words do not fit
   3    no such job, or another error, told on stderr
   124  wait --timeout: the time is over, the job goes on
@@ -37,11 +37,11 @@ def main(arguments: list[str] | None = None) -> int:
     for name, verb in commands.VERBS.items():
         verb.configure(verbs.add_parser(name, help=verb.help, description=verb.help, allow_abbrev=False))
     parsed = parser.parse_args(words)
-    if options is not None and parsed.verb != "rerun":
+    if options is not None and not commands.VERBS[parsed.verb].takes_options:
         parser.error(f"{parsed.verb} takes nothing after --")
     parsed.options = options
     if parsed.root:
-        set_session_root(lambda: str(parsed.root))
+        set_session_root(lambda: str(parsed.root), lambda: "by --root")
     try:
         return commands.VERBS[parsed.verb].run(parsed)
     except UsageError as error:

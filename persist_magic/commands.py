@@ -1,24 +1,27 @@
-"""The verbs: status, wait, log, info, show, export, cancel, clean, rerun, tasks; for the magics and the shell alike.
+"""The verbs: status, wait, log, info, show, export, cancel, clean, rerun, tasks, doctor; for the magics and the shell alike.
 
 Owns the words that each verb takes and what it prints. The magics and the command line add only where the words come from.
-A verb returns the exit code that the shell gets: 0, or 1 if the job that was asked about failed or was cancelled.
+A verb returns the exit code that the shell gets: 0, or 1 if the job that was asked about failed or was cancelled, or if
+there is something to mend.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import NoReturn
 
 from . import monitor, replay
 from .capture.environment import in_notebook
 from .each import read
 from .errors import PersistError, UsageError
+from .findings import Finding, Verdict
 from .job import Job, ended_jobs
 from .logs import log_size, read_log, read_part
 from .outputs import STREAM_LIMIT
@@ -331,6 +334,40 @@ def _tasks(words: argparse.Namespace) -> int:
     return 0
 
 
+def _doctor_words(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--backend", action="append", metavar="B", help="try only this one, more often for several; all if none is named"
+    )
+    parser.add_argument("--slurm", dest="backend", action="append_const", const="slurm", help="the same as --backend slurm")
+    parser.add_argument(
+        "--timeout", type=float, default=60.0, metavar="SECONDS", help="how long to wait for each tiny job; default 60"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON list, for programs")
+
+
+def _doctor(words: argparse.Namespace) -> int:
+    from . import doctor  # few commands need it
+    from .views import checkup
+
+    if words.options and len(words.backend or ()) != 1:
+        raise UsageError("say whose options these are, for example: --backend slurm -- -p debug")
+    found: list[Finding] = []
+    try:
+        with contextlib.closing(doctor.examine(words.backend, words.options or (), words.timeout)) as findings:
+            for finding in findings:
+                if not words.json:
+                    checkup.show(finding, found[-1] if found else None)
+                found.append(finding)
+    except KeyboardInterrupt:
+        print("\nstopped; what was tried is cleaned up", file=sys.stderr)
+        return 130
+    if words.json:
+        print(json.dumps([{**asdict(each), "verdict": each.verdict.value} for each in found], indent=1))
+    else:
+        print(f"\n{checkup.summary(found)}")
+    return 1 if any(each.verdict is Verdict.TROUBLE for each in found) else 0
+
+
 @dataclass(frozen=True)
 class Verb:
     """A command.
@@ -343,11 +380,14 @@ class Verb:
         Adds its words to a parser.
     run : callable
         Does it; returns the exit code.
+    takes_options : bool
+        Whether ``-- OPTIONS`` for a backend may follow.
     """
 
     help: str
     configure: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
+    takes_options: bool = False
 
 
 VERBS = {
@@ -359,8 +399,14 @@ VERBS = {
     "show": Verb("show what a job has put out so far, and its result", _show_words, _show),
     "export": Verb("write a notebook with a job's cell, output and facts", _export_words, _export),
     "clean": Verb("delete jobs that have ended", _clean_words, _clean),
-    "rerun": Verb("run a job's capture once more; -- OPTIONS go to its backend", _rerun_words, _rerun),
+    "rerun": Verb("run a job's capture once more; -- OPTIONS go to its backend", _rerun_words, _rerun, True),
     "tasks": Verb("show the tasks of a sweep: what each is given, its state, its result", _tasks_words, _tasks),
+    "doctor": Verb(
+        "look whether all that jobs need is there, and say how to mend it; -- OPTIONS go to the backend that is tried",
+        _doctor_words,
+        _doctor,
+        True,
+    ),
 }
 
 
@@ -390,7 +436,7 @@ def run(verb: str, words: list[str], program: str) -> int:
         Whatever went wrong.
     """
     words, options = split_options(words)
-    if options is not None and verb != "rerun":
+    if options is not None and not VERBS[verb].takes_options:
         raise UsageError(f"{program} takes nothing after --")
     parsed = verb_parser(verb, program).parse_args(words)
     parsed.options = options

@@ -75,6 +75,7 @@ DEFAULT_ROOT = ".persist"
 ROOT_VARIABLE = "PERSIST_ROOT"
 
 _session_root: Callable[[], str] | None = None
+_session_origin: Callable[[], str] | None = None
 
 
 def default_root() -> str:
@@ -84,10 +85,24 @@ def default_root() -> str:
     return os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT
 
 
-def set_session_root(root: Callable[[], str] | None) -> None:
-    """Let a session decide what `default_root` returns; it is asked each time, so that its setting takes effect at once."""
-    global _session_root
-    _session_root = root
+def root_origin() -> str:
+    """Return who chose what `default_root` returns, in words."""
+    if _session_root is not None:
+        return _session_origin() if _session_origin is not None else "the session's"
+    return f"from ${ROOT_VARIABLE}" if os.environ.get(ROOT_VARIABLE) else f"the default: {DEFAULT_ROOT} in this directory"
+
+
+def set_session_root(root: Callable[[], str] | None, origin: Callable[[], str] | None = None) -> None:
+    """Let a session decide what `default_root` returns; it is asked each time, so that its setting takes effect at once.
+
+    Parameters
+    ----------
+    root : callable or None
+    origin : callable, optional
+        Tells what `root_origin` returns.
+    """
+    global _session_root, _session_origin
+    _session_root, _session_origin = root, origin
 
 
 # ---------------------------------------------------------------- what the session has asked for

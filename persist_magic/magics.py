@@ -175,6 +175,14 @@ class PersistMagics(Magics):
         chosen = os.path.expanduser(self.root or os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT)
         return os.path.join(self._start_directory, chosen)
 
+    def root_origin(self) -> str:
+        """Return who chose that root, in words."""
+        if self.root:
+            return "from %config PersistMagics.root"
+        if os.environ.get(ROOT_VARIABLE):
+            return f"from ${ROOT_VARIABLE}"
+        return f"the default: {DEFAULT_ROOT} in the directory in which the extension was loaded"
+
     @no_var_expand  # what stands after --each is Python; the rest is expanded as IPython does it
     @line_cell_magic
     @_manual(_persist_parser())
@@ -440,6 +448,18 @@ class PersistMagics(Magics):
         """Show the tasks of a sweep: what each is given, its state, how long it took, and its result."""
         self._run("tasks", line)
 
+    @line_magic
+    @_verb("doctor")
+    def persist_doctor(self, line: str) -> None:
+        """Look whether all that jobs need is there: the root, the packages, each backend, the kernel; say how to mend it.
+
+            %persist_doctor                                  everything
+            %persist_doctor --slurm -- -p debug -A project   Slurm, with these options for its tiny job
+
+        A tiny job is run on each backend, in a hidden folder of the root, and deleted again. No other job is touched.
+        """
+        self._run("doctor", line)
+
 
 def _complete(shell: Any, event: Any) -> list[str]:
     """Names of jobs, for the Tab key."""
@@ -465,7 +485,7 @@ def register(ipython: Any) -> None:
     """Install magics, settings, completion and the card of a job in a shell."""
     magics = PersistMagics(ipython)
     ipython.register_magics(magics)
-    set_session_root(magics.root_path)
+    set_session_root(magics.root_path, magics.root_origin)
     for backend in map(get_backend, BUILT_IN):
         assert isinstance(backend, Configurable)
         backend.update_config(ipython.config)

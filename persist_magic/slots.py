@@ -60,6 +60,10 @@ class Slots:
     """
 
     def __init__(self, root: Root) -> None:
+        self.move_to(root)
+
+    def move_to(self, root: Root) -> None:
+        """Go on with the queue of another root: where this one is now."""
         self._root = root
         self._path = os.path.join(root.path, ".slots", os.uname().nodename)
 

@@ -62,6 +62,7 @@ _RUN = re.compile(r"run-([1-9][0-9]{0,8})")
 _LARGEST_RECORD = 256 << 20
 _LAST_WORDS = 4096
 _STALE_SECONDS = 86400.0
+_DELETE_SECONDS = 2.0
 _NEW, _ASIDE, _DOOMED = ".new-", ".old-", ".del-"  # being made, being replaced, being deleted
 
 
@@ -906,10 +907,11 @@ class RunDirectory:
         self.observed_path = f"{self.path}/observed.json"
         self.cancel_tasks_path = f"{self.path}/cancel-tasks.json"
 
-    def follow(self) -> None:
-        """Go on where the job directory is now, if it was held and has been moved."""
-        if self.job.follow():
+    def follow(self) -> bool:
+        """Go on where the job directory is now, if it was held and has been moved; return whether it has been."""
+        if moved := self.job.follow():
             self._lay()
+        return moved
 
     def log_path(self, err: bool = False) -> str:
         """Return the file of stdout or stderr."""
@@ -1382,6 +1384,25 @@ class Root:
             os.close(descriptor)
 
     @contextlib.contextmanager
+    def scratch(self) -> Iterator[str]:
+        """Give an empty directory of the root that lists no job, and delete it with all that is in it.
+
+        Raises
+        ------
+        StoreError
+            If the file system refuses.
+        """
+        path = os.path.join(self.path, f"{_DOOMED}{os.urandom(8).hex()}")  # what a crash leaves is tidied up
+        with told("write in", self.path):
+            os.mkdir(path, 0o700)
+        try:
+            yield path
+        finally:
+            deadline = time.monotonic() + _DELETE_SECONDS
+            while os.path.lexists(path) and time.monotonic() < deadline:  # somebody may just be writing in it
+                _remove_tree(path, ignore_errors=True)
+
+    @contextlib.contextmanager
     def new_directory(self, name: str) -> Iterator[JobDirectory]:
         """Give a directory with an empty run-1 to fill; unless it is published, nothing of it is left behind.
 
@@ -1490,6 +1511,11 @@ class Root:
         with told("delete", directory.path):
             self.discard(directory.path)
             sync_directory(self.path)
+
+    def leftovers(self) -> list[str]:
+        """Return what is no job yet or no longer: being made, replaced or deleted, or left by a crash; see `tidy`."""
+        with told("read", self.path):
+            return sorted(entry for entry in os.listdir(self.path) if entry.startswith((_NEW, _ASIDE, _DOOMED)))
 
     def finish_replacements(self) -> list[str]:
         """Finish what sessions have begun that died while they replaced a job; return the names of jobs put back.

@@ -23,6 +23,7 @@ MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob(
 ROOMS = [
     {"__main__", "magics"},
     {"commands"},
+    {"doctor"},
     {"views"},
     {"monitor"},
     {"submission"},
@@ -40,7 +41,7 @@ ROOMS = [
     {"store"},
     {"processes"},
     {"each"},
-    {"records", "errors", "digests", "walltime", "logs"},
+    {"records", "errors", "digests", "walltime", "logs", "findings"},
     {"text"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(reversed(ROOMS)) for room in rooms}

@@ -643,7 +643,7 @@ def test_what_is_stopped_from_outside_is_told(session: Session, marker: Path) ->
 
 
 def test_a_sweep_that_nobody_took_has_no_tasks_that_wait(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status_module, "SUBMITTING_SECONDS", 0.0)
+    monkeypatch.setattr(status_module, "ABANDONED_SECONDS", 0.0)
     with monkeypatch.context() as killed:  # a session that is killed while it submits
         killed.setattr(local, "_launch", lambda _: os._exit(1))
         if (pid := os.fork()) == 0:

@@ -21,6 +21,13 @@ GROUP = "persist_magic.backends"
 _made: dict[str, Backend] = {}
 
 
+def backend_names() -> list[str]:
+    """Return the names of all backends: those that come with the package, then others that are installed."""
+    from importlib.metadata import entry_points  # looks into every installed package
+
+    return list(dict.fromkeys((*BUILT_IN, *sorted(point.name for point in entry_points(group=GROUP)))))
+
+
 def get_backend(name: str) -> Backend:
     """Return the backend of a name, always the same object in one process.
 

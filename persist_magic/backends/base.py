@@ -6,10 +6,11 @@ Owns the words that pass between them. A backend knows job directories and its o
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from ..findings import Finding
 from ..status import Evidence, Observation
 from ..store import Handle, JobDirectory, JobSpec, RunDirectory, Started
 
@@ -188,4 +189,19 @@ class Backend(Protocol):
 
     def info(self, query: Query) -> dict[str, Any]:
         """Return what the scheduler or the operating system tells of the run."""
+        ...
+
+
+@runtime_checkable
+class Examined(Protocol):
+    """A backend that can tell more of its state than what becomes of a job."""
+
+    def examine(self) -> Iterator[Finding]:
+        """Yield what is found of the programs and services that it needs; after trouble no job is tried.
+
+        Raises
+        ------
+        BackendError
+            If what it needs is not on this machine at all.
+        """
         ...

@@ -12,7 +12,7 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from traitlets import List as ListTrait
 from traitlets.config import Configurable
 
 from ..errors import BackendError, Unconfirmed
+from ..findings import Finding, Verdict
 from ..status import JobState, Observation, Word, heartbeat_is_fresh
 from ..store import (
     CHUNK,
@@ -48,6 +49,9 @@ LOST_SECONDS = 300.0
 
 TASKS_ALONE, MOST_CHUNKS = 256, 48
 """Up to so many tasks each is a chunk of its own, and its job's wall time its own; of more so many chunks are made."""
+
+_NO_CLUSTER = "configuration source"
+"""What all of Slurm's programs say where there is no slurm.conf, nor a server that has it: "Could not establish a …"."""
 
 # In job.sh: the chunk's number, which is also that of its job in the array; of a later array it is counted on.
 _ARRAY = [
@@ -428,6 +432,31 @@ class SlurmBackend(Configurable):
         except (Silent, BackendError):
             return {}
         return parse_scontrol(text.strip().partition("\n")[0])  # of an array a line each
+
+    # ---- being examined
+
+    def examine(self) -> Iterator[Finding]:
+        """Yield whether Slurm's programs answer, and which cluster it is."""
+        begin = time.monotonic()
+        try:
+            run_program(["squeue", "-h", "--me", "-o", "%i"])
+        except Silent as silence:
+            if _NO_CLUSTER in str(silence):
+                raise BackendError(self.name, "its programs are there, but know no cluster (SLURM_CONF)") from None
+            advice = "nothing can be submitted until it does; sinfo in a shell tells the same, the cluster's operators why"
+            yield Finding(self.name, Verdict.TROUBLE, f"the cluster does not answer: {silence}", advice)
+            return
+        took = time.monotonic() - begin
+        yield Finding(self.name, Verdict.OK, f"{self._watch('').description()}; squeue answers in {took:.2g} s")
+        try:
+            run_program(["sacct", "-X", "-n", "-P", "-S", "now-1minutes", "-o", "JobID"])
+        except (Silent, BackendError) as silence:
+            words = f"no accounting ({silence}): what squeue has forgotten is told by the jobs' own files alone"
+            yield Finding(self.name, Verdict.FACT, words)
+        else:
+            yield Finding(self.name, Verdict.OK, "sacct answers, too: it knows how a job ended when squeue has forgotten it")
+        if words := " ".join(_split(self.options)):
+            yield Finding(self.name, Verdict.FACT, f"SlurmBackend.options, for every job: {words}")
 
 
 class _SlurmLaunch(Launch):

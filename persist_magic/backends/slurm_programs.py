@@ -311,6 +311,16 @@ class Watch:
         """Return the name of the cluster that answers here, or "" if it does not say."""
         return self._configured("ClusterName", r"\S+")
 
+    def description(self) -> str:
+        """Return the cluster that answers here, Slurm's version, and the partitions, the default one marked with ``*``."""
+        words = [f"cluster {self.name() or 'without a name'}"]
+        if version := self._configured("SLURM_VERSION", r"\S+"):
+            words.append(f"Slurm {version}")
+        with contextlib.suppress(Silent, BackendError):
+            partitions = dict.fromkeys(run(["sinfo", "-h", "-o", "%P", *self._where]).split())
+            words.append(f"partitions {' '.join(partitions) or 'none'}")
+        return ", ".join(words)
+
     def largest_array(self) -> int:
         """Return how many jobs an array may have (slurm.conf(5), MaxArraySize); Slurm's default if that is not told."""
         return int(self._configured("MaxArraySize", r"\d+") or LARGEST_ARRAY)

@@ -32,6 +32,7 @@ from ..text import harmless
 from . import page as static
 from . import table, wire
 from .actions import ACTIONS, READING, Request
+from .subshells import let_the_page_choose
 from .tail import Tail
 
 BEAT_SECONDS = 5.0
@@ -93,10 +94,7 @@ class Jobs(anywidget.AnyWidget):
         self._watcher = _Watcher(self, root, frozenset(names) if names is not None else None)
         super().__init__(card=names[0] if card and names else "")
         self.on_msg(self._watcher.hear)
-        if hasattr(self.comm, "_reply_subshell_for"):
-            # ipykernel 7.4 sends a click's message to the subshell that last published, the main one as soon as a cell shows
-            # the widget; the page has asked for its own
-            self.comm._reply_subshell_for = lambda data, default: default
+        let_the_page_choose(self.comm)
 
     def begin(self) -> list[Row]:
         """Get ready to be shown; return the rows."""

@@ -345,7 +345,7 @@ class Supervisor:
         adopt_orphans()
         end = self._watch(child)
         left = self._end_descendants()
-        self.run.follow()
+        self.follow()
         outcome = self._outcome(end)
         self._sleep(0)  # a signal that came together with the child's end
         cancel = self.job.cancel_request()
@@ -392,7 +392,7 @@ class Supervisor:
             end = self._reap(child)
             if end is not None:
                 return end
-            self.run.follow()
+            self.follow()
             self._beat()
             if sampler is not None:
                 sampler.sample()
@@ -463,6 +463,11 @@ class Supervisor:
         return words
 
     # ---- small things
+
+    def follow(self) -> None:
+        """Go on where the job directory is now, if it has been moved."""
+        if self.run.follow() and self.place is not None:
+            self.place.slots.move_to(Root(os.path.dirname(self.job.path)))
 
     def _sleep(self, seconds: float) -> None:
         """Sleep, or less if a signal comes."""

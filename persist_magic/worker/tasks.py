@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from .. import each
 from ..chunks import CancelledTasks
-from ..errors import PersistError
+from ..errors import PersistError, StoreError
 from ..processes import die_with_parent
 from ..store import (
     RANK,
@@ -97,7 +97,7 @@ class _Dispatcher:
 
     def __init__(self, supervisor: ChunkSupervisor, blocked: Iterable[int]) -> None:
         self.job, self.run_directory, self.spec = supervisor.job, supervisor.run, supervisor.spec
-        self.chunk, self.journal = supervisor.number, supervisor.journal
+        self.chunk, self.journal, self.follow = supervisor.number, supervisor.journal, supervisor.follow
         self.blocked = tuple(blocked)
         self.waiting = deque(supervisor.left)
         self.running: dict[int, _Task] = {}  # by pid
@@ -358,7 +358,7 @@ class _Dispatcher:
 
     def _look_for_cancels(self) -> None:
         """Carry out what was asked for; a cancel of the whole job is the supervisor's."""
-        self.run_directory.follow()
+        self.follow()
         self.cancelled.refresh()
         now = time.monotonic()
         for task in self.running.values():
@@ -488,9 +488,12 @@ class _Lanes:
 
     def _ask(self, place: Place) -> str:
         """A ticket that may start; "" if it has to wait, as one of this sweep then does."""
-        if not self._queued:
-            self._queued = place.slots.draw(self._job, self._me)
-        if not place.slots.try_start(self._queued, self._me, place.limit):
+        try:
+            if not self._queued:
+                self._queued = place.slots.draw(self._job, self._me)
+            if not place.slots.try_start(self._queued, self._me, place.limit):
+                return ""
+        except (OSError, StoreError):  # a full disk, or the root is being moved: later perhaps
             return ""
         ticket, self._queued = self._queued, ""
         return ticket
