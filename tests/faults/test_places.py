@@ -58,15 +58,15 @@ def test_a_running_job_that_was_moved_is_cancelled(session: Session, marker: Pat
 
 
 def test_a_running_sweep_is_moved(session: Session, marker: Path) -> None:
-    cell = f"import os, time\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)\nprint(n)\nn * n"
+    cell = f"import os, time\nprint('begun')\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)\nprint(n)\nn * n"
     job = sweep(session, "calc", cell, n=range(5), options=["--slots", "2"])
-    wait_until(lambda: job.status().state is JobState.RUNNING and "running" in job.states(), "its start")
+    wait_until(lambda: [job[n].stdout() for n in (0, 1)] == ["begun\n"] * 2, "its start")
     there = moved(session)
     marker.touch()
     job = submission.load("calc", there)
     assert isinstance(job, Sweep)
     assert job.fetch(60) == [0, 1, 4, 9, 16]
-    assert [task.stdout() for task in job] == [f"{n}\n" for n in range(5)]
+    assert [task.stdout() for task in job] == [f"begun\n{n}\n" for n in range(5)]
     assert job.status().state is JobState.DONE
 
 
