@@ -909,7 +909,8 @@ class RunDirectory:
 
     def follow(self) -> bool:
         """Go on where the job directory is now, if it was held and has been moved; return whether it has been."""
-        if moved := self.job.follow():
+        self.job.follow()
+        if moved := not self.path.startswith(f"{self.job.path}/"):
             self._lay()
         return moved
 
@@ -1098,21 +1099,17 @@ class JobDirectory:
         with contextlib.suppress(OSError):
             self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
-    def follow(self) -> bool:
-        """Take the path that the directory has now, if it was held and has been moved; return whether it was.
+    def follow(self) -> None:
+        """Take the path that the directory has now, if it was held and has been moved.
 
         Where the system cannot tell the path of what is open (Linux does, in /proc/self/fd) it is lost.
         """
         if self._descriptor is None or os.path.lexists(self.path):
-            return False
-        try:
+            return
+        with contextlib.suppress(OSError):  # deleted
             path = os.readlink(f"/proc/self/fd/{self._descriptor}")
-            if not os.path.samestat(os.stat(path), os.fstat(self._descriptor)):
-                return False
-        except OSError:  # deleted
-            return False
-        self._lay(path)
-        return True
+            if os.path.samestat(os.stat(path), os.fstat(self._descriptor)):
+                self._lay(path)
 
     def is_copy(self, original: str) -> bool:
         """Return whether a directory elsewhere is the same job, so that this one, which is not there, is a copy of it."""
