@@ -1141,6 +1141,7 @@ class Job:
         with self._root.lock():
             self.require_ended("delete")
             self._root.delete(self.directory)
+        _asked.pop(self.directory.path, None)
 
     def require_ended(self, action: str) -> None:
         """Raise JobLives if the job is queued or running; `action` says what was going to be done."""

@@ -866,10 +866,13 @@ def check_trusted(path: str) -> None:
 
 
 def _remove_tree(path: str, ignore_errors: bool = False) -> None:
-    """Delete a directory and what is in it; links in it are deleted, not followed."""
+    """Delete a directory and what is in it; links in it, and a link in its place, are deleted, not followed."""
     import shutil  # slow to import, and no run of a worker deletes anything
 
-    shutil.rmtree(path, ignore_errors=ignore_errors)
+    if os.path.islink(path):
+        os.unlink(path)
+    else:
+        shutil.rmtree(path, ignore_errors=ignore_errors)
 
 
 class RunDirectory:

@@ -24,7 +24,7 @@ from .job import Job, asked, default_root, differences, existing, predecessors, 
 from .processes import ProcessId
 from .status import JobState
 from .store import Axis as AxisRecord
-from .store import JobSpec, Root, Submitted, check_name, write_new
+from .store import JobDirectory, JobSpec, Root, Submitted, check_name, write_new
 from .store import Sweep as SweepRecord
 from .sweep import Sweep
 
@@ -279,16 +279,13 @@ def submit(
     token = os.urandom(16).hex()
     with runner.prepare(final, token, 1, options, settings) as launch:
         with place.new_directory(name) as work:
-            captured = capture(name, source, namespace, selection, work.session_path, work.buffers_path, call, each)
+            taken = capture(name, source, namespace, selection, work.session_path, work.buffers_path, call, each)
+            captured = _without_secrets(taken, environment)
             if snapshot:
                 captured = _with_snapshot(captured, work.modules_path)
             count = tasks.count if tasks is not None else 0
             spec = _spec(name, token, source, backend, captured, snapshot, environment, mpi, mpi_options, python, count)
-            if count:
-                write_new(work.sweep_path, _labelled(each).to_bytes())
-            write_new(work.spec_path, spec.to_bytes())
-            write_new(work.cell_path, _cell_text(name, source, backend, options).encode("utf-8", "surrogateescape"))
-            write_new(work.script_path, runner.script(final, spec).encode("utf-8", "surrogateescape"), mode=0o700)
+            _write(work, spec, each, _cell_text(name, source, backend, options), runner.script(final, spec))
             with place.lock():
                 place.finish_replacements()
                 if final.exists():
@@ -321,10 +318,19 @@ def submit(
         try:
             handle = job._start(launch, 1, undo)
         finally:
-            if aside and os.path.lexists(aside):  # not put back: the new job has, or may have, been taken
+            if aside and final.exists() and os.path.lexists(aside):  # the new job has, or may have, been taken
                 with contextlib.suppress(OSError):  # it goes with whoever finishes replacements
                     place.discard(aside)
     return Submission(job, captured, attached=False, id=handle.id)
+
+
+def _write(work: JobDirectory, spec: JobSpec, each: Sequence[Axis], cell: str, script: str) -> None:
+    """Write what says what the job is."""
+    if each:
+        write_new(work.sweep_path, _labelled(each).to_bytes())
+    write_new(work.spec_path, spec.to_bytes())
+    write_new(work.cell_path, cell.encode("utf-8", "surrogateescape"))
+    write_new(work.script_path, script.encode("utf-8", "surrogateescape"), mode=0o700)
 
 
 def _labelled(each: Sequence[Axis]) -> SweepRecord:
@@ -338,8 +344,22 @@ def _with_snapshot(captured: Capture, folder: str) -> Capture:
     from .capture import modules
 
     left_out = modules.snapshot(captured.modules, folder)
-    words = f"left out of the snapshot, as large or unreadable: {', '.join(left_out)}"
-    return dataclasses.replace(captured, warnings=(*captured.warnings, words)) if left_out else captured
+    return _with_warning(captured, "left out of the snapshot, as large or unreadable", left_out)
+
+
+def _without_secrets(captured: Capture, environment: Sequence[str]) -> Capture:
+    """Warn of chosen environment variables that look like secrets, which are not written down."""
+    from .capture.environment import looks_secret
+
+    secrets = [name for name in environment if looks_secret(name) and name in os.environ]
+    return _with_warning(
+        captured, "not written down, as the name tells of a secret; later runs have what starts them has", secrets
+    )
+
+
+def _with_warning(captured: Capture, words: str, names: Sequence[str]) -> Capture:
+    warning = f"{words}: {', '.join(names)}"
+    return dataclasses.replace(captured, warnings=(*captured.warnings, warning)) if names else captured
 
 
 def _spec(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +23,16 @@ CARRIED = ("PYTHONPATH",)
 All others reach the job through the process that starts it, and are written down only if they were chosen: they may hold
 secrets.
 """
+
+_SECRET = re.compile(
+    r"(?:.*_)?(?:[A-Z]*(?:SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|APIKEY)S?|KEY|KEYS|AUTH|PASS|PWD)(?:_.*)?"
+)
+_NO_SECRETS = ("PWD", "OLDPWD")
+
+
+def looks_secret(name: str) -> bool:
+    """Return whether an environment variable's name says that it holds a secret, as AWS_SECRET_ACCESS_KEY does."""
+    return name not in _NO_SECRETS and _SECRET.fullmatch(name.upper()) is not None
 
 
 @dataclass(frozen=True)
@@ -60,7 +71,7 @@ def record(chosen: Sequence[str] = ()) -> Environment:
     Parameters
     ----------
     chosen : sequence of str
-        Names of environment variables to write down.
+        Names of environment variables to write down; those of which the name says that they hold a secret are left out.
     """
     try:
         cwd = os.getcwd()
@@ -69,7 +80,7 @@ def record(chosen: Sequence[str] = ()) -> Environment:
     return Environment(
         cwd=cwd,
         sys_path=tuple(dict.fromkeys(os.path.abspath(entry) if entry else cwd for entry in map(os.fspath, sys.path))),
-        variables={name: os.environ[name] for name in (*CARRIED, *chosen) if name in os.environ},
+        variables={name: os.environ[name] for name in (*CARRIED, *chosen) if name in os.environ and not looks_secret(name)},
         python=sys.version.split()[0],
         executable=sys.executable,
         dill=str(getattr(sys.modules.get("dill"), "__version__", "")),

@@ -38,6 +38,13 @@ def moved(session: Session) -> Path:
     return there
 
 
+def copied(session: Session) -> Path:
+    """Copy the root, but for the queue, which changes all the time."""
+    there = Path(session.root).parent / "copy"
+    shutil.copytree(session.root, there, ignore=shutil.ignore_patterns(".slots"))
+    return there
+
+
 def test_a_running_job_is_moved_and_writes_its_end_where_it_is(session: Session, marker: Path) -> None:
     start_waiting(session, marker)
     there = moved(session)
@@ -81,7 +88,7 @@ def test_a_job_that_was_moved_runs_again_where_it_is(session: Session) -> None:
 
 def test_a_copy_of_a_running_job_is_no_job_that_runs(session: Session, marker: Path) -> None:
     job = start_waiting(session, marker)
-    shutil.copytree(session.root, there := Path(session.root).parent / "copy")
+    there = copied(session)
     copy = submission.load("calc", there)
     status = copy.status()
     assert (status.state, status.reason) == (JobState.FAILED, f"copied from {job.path} before its end was written there")
@@ -102,8 +109,8 @@ def test_a_copy_of_a_running_job_is_no_job_that_runs(session: Session, marker: P
 def test_a_copy_of_a_queued_job_is_none_that_waits(session: Session, marker: Path) -> None:
     first = session.persist("first", WAITING.format(path=str(marker)), options=["--slots", "1"])
     waiting = session.persist("calc", "1", options=["--slots", "1"])
-    wait_until(lambda: waiting.directory.handle() is not None and "before it" in waiting.status().reason, "its place")
-    shutil.copytree(session.root, there := Path(session.root).parent / "copy")
+    wait_until(lambda: "begun" in first.stdout() and "before it" in waiting.status().reason, "its place")
+    there = copied(session)
     copy = submission.load("calc", there)
     assert copy.status().state is JobState.FAILED
     copy.cancel(force=True)
@@ -116,7 +123,7 @@ def test_a_copy_of_a_queued_job_is_none_that_waits(session: Session, marker: Pat
 def test_a_copy_of_an_ended_job_is_as_good_as_the_original(session: Session) -> None:
     job = session.persist("calc", "x = [1]\n'value'")
     job.wait(60)
-    shutil.copytree(session.root, there := Path(session.root).parent / "copy")
+    there = copied(session)
     job.cleanup()
     copy = submission.load("calc", there)
     assert (copy.fetch(), dict(copy.variables)) == ("value", {"x": [1]})
