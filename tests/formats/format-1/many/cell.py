@@ -1,0 +1,5 @@
+# %%persist many --backend local
+print("task", n)
+if n == 2:
+    raise ValueError(n)
+n * 10

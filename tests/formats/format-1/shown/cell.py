@@ -1,0 +1,5 @@
+# %%persist shown --backend local
+from IPython.display import HTML, display
+
+display(HTML("<b>bold</b>"))
+"shown"

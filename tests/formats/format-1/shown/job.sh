@@ -1,0 +1,2 @@
+#!/bin/sh
+# was made on another machine
