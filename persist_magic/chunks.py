@@ -19,6 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from .journal import Place
+
 FINAL = frozenset({"done", "failed", "cancelled"})
 """Words of a task that is over; one that was interrupted is run again should the chunk be."""
 
@@ -64,7 +66,7 @@ class Chunk:
         self.started: Started | None = None
         self.ended: Ended | None = None
         self.broken = ""
-        self._places: dict[int, tuple[str, int, int]] = {}  # of a task's last line: word, where its content is, how long
+        self._places: dict[int, tuple[str, Place]] = {}  # of a task's last line
         self.words: Counter[str] = Counter()  # of the tasks' last lines
 
     def refresh(self) -> None:
@@ -81,7 +83,7 @@ class Chunk:
             elif word == "broken":
                 self.broken = TaskEnded.from_bytes(content, job, what).reason
             else:
-                self._turn(number, (word, place, len(content)))
+                self._turn(number, (word, place))
         if self._beginnings != self._reader.beginnings:
             self._begin()
 
@@ -89,10 +91,10 @@ class Chunk:
         """It runs, perhaps again: then what had begun and is not over has not."""
         again = self.started is None or self.started.supervisor != started.supervisor
         self.started, self.ended, self.broken = started, None, ""
-        for task in [task for task, (word, _, _) in self._places.items() if again and word not in FINAL]:
+        for task in [task for task, (word, _) in self._places.items() if again and word not in FINAL]:
             self._turn(task, None)
 
-    def _turn(self, task: int, line: tuple[str, int, int] | None) -> None:
+    def _turn(self, task: int, line: tuple[str, Place] | None) -> None:
         before = self._places.pop(task, None)
         if before is not None:
             self.words[before[0]] -= 1
@@ -128,9 +130,9 @@ class Chunk:
         """Return the last record of a task."""
         if task not in self._places:
             return None
-        word, place, length = self._places[task]
+        word, place = self._places[task]
         kind = TaskBegan if word == "began" else TaskEnded
-        return kind.from_bytes(self._reader.content(place, length), self.run.job.name, f"what is known of task {task}")
+        return kind.from_bytes(self._reader.content(place), self.run.job.name, f"what is known of task {task}")
 
     def held(self) -> contextlib.AbstractContextManager[None]:
         """Keep the journal open for many calls of `line`."""

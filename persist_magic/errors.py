@@ -344,7 +344,8 @@ class StoreError(PersistError):
         self.action, self.path, self.why = action, path, why
 
     def __str__(self) -> str:
-        return f"cannot {self.action} {self.path}: {self.why}; free or choose another place with %config PersistMagics.root"
+        advice = "" if self.action == "read" else "; free or choose another place with %config PersistMagics.root"
+        return f"cannot {self.action} {self.path}: {self.why}{advice}"
 
 
 class Damaged(PersistError):

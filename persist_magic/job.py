@@ -126,6 +126,8 @@ _COMPARED_BYTES = 10_000_000
 _QUICK_SECONDS, _COMPARE_AGAIN = 0.2, 20.0
 """An answer that took more cpu time is kept for so many times that long."""
 _PLAIN_BYTES = 1_000_000
+_LARGEST_TEXT = 64_000_000
+"""More bytes are no cell, nor what a shell says before a worker stands."""
 _OURS = {CALL: "the function or its arguments changed", EACH: "the values of --each changed"}
 
 
@@ -362,7 +364,7 @@ class Variables(Mapping[str, Any]):
 
     def _kept(self) -> dict[str, KeptValue]:
         outcome = self._job._outcome("read the variables of")
-        return {name: outcome.variable(name) for name in outcome.variables} if outcome is not None else {}
+        return outcome.variables if outcome is not None else {}
 
     def __getitem__(self, name: str) -> Any:
         kept = self._kept()
@@ -529,7 +531,7 @@ class Job:
             evidences = known.evidences(self._sweep_base(known), heard)
             chunks = [_of_chunk(resolve(each)) for each in evidences]
             kept = {
-                str(number): asdict(observed)
+                str(number): observed
                 for number, (evidence, status) in enumerate(zip(evidences, chunks, strict=True))
                 if (observed := _to_be_kept(evidence, status)) is not None
             }
@@ -623,7 +625,7 @@ class Job:
             "modules": [asdict(each) for each in spec.modules],
             "snapshot": spec.snapshot,
             "warnings": list(spec.warnings),
-            "variables": {n: outcome.variable(n).type for n in outcome.variables} if outcome is not None else {},
+            "variables": {name: kept.type for name, kept in outcome.variables.items()} if outcome is not None else {},
             "after": list(submitted.after) if submitted is not None else [],
             "ranks": spec.ranks,
             "usage": asdict(usage) if (usage := run.usage()) is not None else None,
@@ -686,7 +688,7 @@ class Job:
         """
         self._require_one_cell()  # of a sweep `load` gives what fetches
         status = self.wait(timeout)
-        outcome = self.outcome()
+        outcome = self._outcome_of(status)
         if status.state is JobState.CANCELLED:
             raise JobCancelled(self.name, status.reason)
         if status.state is JobState.FAILED:
@@ -727,7 +729,16 @@ class Job:
         status = self.status()
         if not status.state.ended:
             raise JobLives(self.name, action, status.describe(time.time()))
-        return self.outcome()
+        return self._outcome_of(status)
+
+    def _outcome_of(self, status: Status) -> Outcome | None:
+        """The cell's own word on a run that has ended, without which none is done."""
+        outcome = self.outcome()
+        if outcome is None and status.state is JobState.DONE:
+            raise Damaged(
+                self.name, self.directory.relative(self._run().outcome_path), "it is missing, so is what it tells of"
+            )
+        return outcome
 
     def _value(self, name: str, kept: KeptValue) -> Any:
         return self.kept_value(name, kept, self._run().values_path)
@@ -811,11 +822,11 @@ class Job:
 
     def launch_log(self) -> str:
         """Return what job.sh wrote before the worker took over: a missing interpreter shows here."""
-        return read_log(self.directory.launch_log_path)
+        return read_log(self.directory.launch_log_path, most=_LARGEST_TEXT)
 
     def cell(self) -> str:
         """Return the cell as written, below a comment line in the magic's place."""
-        return read_log(self.directory.cell_path)
+        return read_log(self.directory.cell_path, most=_LARGEST_TEXT)
 
     def outcome(self) -> Outcome | None:
         """Return the newest run's own record of how the cell ended, or None if there is none yet."""

@@ -15,12 +15,16 @@ import os
 import zlib
 
 from .errors import Damaged
-from .store import JobDirectory, open_regular
+from .files import open_regular
+from .store import JobDirectory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
+
+    Place = tuple[int, int]
+    """Where a line begins in the file, and how many bytes it has without its end."""
 
 _LARGEST_PART = 1 << 24
 
@@ -126,8 +130,8 @@ class Reader:
         self._inode, self.offset = 0, 0
         self._file: BinaryIO | None = None
 
-    def news(self) -> Iterator[tuple[str, int, int, bytes]]:
-        """Yield word, number, place in the file and content of each line that is new; begin anew if it is another file.
+    def news(self) -> Iterator[tuple[str, int, Place, bytes]]:
+        """Yield word, number, place and content of each line that is new; begin anew if it is another file.
 
         Raises
         ------
@@ -153,16 +157,16 @@ class Reader:
         except FileNotFoundError:
             self.written = None
         except OSError as error:
-            raise self._damaged(error) from None
+            raise self._damaged(error.strerror or str(error)) from None
 
-    def _lines(self, part: bytes) -> Iterator[tuple[str, int, int, bytes]]:
+    def _lines(self, part: bytes) -> Iterator[tuple[str, int, Place, bytes]]:
         start = self.offset
         self.offset += len(part)
         for line in part.split(b"\n")[:-1]:
             found = unframed(line)
             if found is not None:
                 word, number, at = found
-                yield word, number, start + at, line[at:]
+                yield word, number, (start, len(line)), line[at:]
             elif line:
                 self.torn += 1
             start += len(line) + 1
@@ -176,7 +180,7 @@ class Reader:
             yield
             return
         except OSError as error:
-            raise self._damaged(error) from None
+            raise self._damaged(error.strerror or str(error)) from None
         with file:
             self._file = file
             try:
@@ -184,21 +188,29 @@ class Reader:
             finally:
                 self._file = None
 
-    def content(self, place: int, length: int) -> bytes:
+    def content(self, place: Place) -> bytes:
         """Return the content of a line that was read before.
 
         Raises
         ------
         Damaged
-            If it cannot be read.
+            If it cannot be read, or is not what it was.
         """
-        if self._file is not None:
-            return os.pread(self._file.fileno(), length, place)
         try:
-            with open_regular(self.path) as file:
-                return os.pread(file.fileno(), length, place)
+            line = self._read(place)
         except OSError as error:
-            raise self._damaged(error) from None
+            raise self._damaged(error.strerror or str(error)) from None
+        found = unframed(line)
+        if found is None:
+            raise self._damaged("a line was altered since it was written")
+        return line[found[2] :]
 
-    def _damaged(self, error: OSError) -> Damaged:
-        return Damaged(self._job.name, self._job.relative(self.path), error.strerror or str(error))
+    def _read(self, place: Place) -> bytes:
+        start, length = place
+        if self._file is not None:
+            return os.pread(self._file.fileno(), length, start)
+        with open_regular(self.path) as file:
+            return os.pread(file.fileno(), length, start)
+
+    def _damaged(self, why: str) -> Damaged:
+        return Damaged(self._job.name, self._job.relative(self.path), why)

@@ -18,9 +18,10 @@ import os
 from collections.abc import Iterable
 
 from .errors import Damaged
+from .files import open_regular
 from .logs import log_size
 from .records import Frozen, frozen
-from .store import RunDirectory, open_regular
+from .store import RunDirectory
 from .text import settle
 
 TYPE_CHECKING = False

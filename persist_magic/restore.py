@@ -631,7 +631,7 @@ def load_checkpoint(of: RunDirectory) -> dict[str, Any]:
         run, record = found
         path = run.checkpoint_values_path(record.file)
         try:
-            kept = {name: record.value(name).payload for name in record.values}
+            kept = {name: value.payload for name, value in record.values.items()}
             return {name: load_value(of.job, path, payload, name) for name, payload in kept.items() if payload}
         except Damaged:
             newer = of.newest_checkpoint()

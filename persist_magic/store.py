@@ -23,6 +23,7 @@ import time
 from collections.abc import Container, Iterator
 
 from .errors import Damaged, InvalidName, JobExists, PersistError, StoreError, UnsafePath, VersionSkew
+from .files import open_regular
 from .processes import ProcessId
 from .records import Frozen, frozen
 
@@ -113,11 +114,7 @@ class Record(Frozen):
         if values["format"] > FORMAT:
             raise VersionSkew(job, what, f"format {values['format']}", f"format {FORMAT}: update persist_magic")
         try:
-            record = _build(cls, values)
-            for field, words in _WORDS.get(cls.__name__, {}).items():
-                if getattr(record, field) not in words:
-                    raise ValueError(f"{field} is {getattr(record, field)!r:.60}, none of {', '.join(words)}")
-            return record
+            return _build(cls, values)
         except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise Damaged(job, what, f"{error}") from None
 
@@ -141,6 +138,9 @@ def _build(cls: type[D], values: dict[str, Any]) -> D:
             arguments[name] = _value(annotation, values[name], name)
         elif required:
             raise ValueError(f"{name} is missing")
+    for name, words in _WORDS.get(cls.__name__, {}).items():
+        if arguments[name] not in words:
+            raise ValueError(f"{name} is {arguments[name]!r:.60}, none of {', '.join(words)}")
     return cls(**arguments)
 
 
@@ -165,6 +165,8 @@ def _value(annotation: str, value: Any, name: str) -> Any:
                 if type(value) is int and expected is _TYPES["float"]:
                     float(value)  # raises for numbers that no float holds
                 return value
+            if expected is dict:
+                return {key: _value(element, item, f"{key} of {name}") for key, item in value.items()}
             return tuple(_value(element, item, name) for item in value) if element else tuple(value)
     raise ValueError(f"{name} is {value!r:.60}, not {annotation}")
 
@@ -176,8 +178,8 @@ def _kinds(annotation: str) -> list[tuple[type | None, Any, bool, str | None]]:
     Returns
     -------
     list of (nested, expected, no_bool, element)
-        A record's class or None; the type that JSON has for it; whether a bool, which is an int, is none; of a tuple its
-        elements' annotation, or "" if they are not looked at.
+        A record's class or None; the type that JSON has for it; whether a bool, which is an int, is none; of a tuple, or a
+        dict of records, its elements' annotation; for a tuple "" if they are not looked at.
     """
     kinds: list[tuple[type | None, Any, bool, str | None]] = []
     for kind in annotation.split(" | "):
@@ -187,6 +189,8 @@ def _kinds(annotation: str) -> list[tuple[type | None, Any, bool, str | None]]:
         elif head == "tuple":
             element = inner.removesuffix(", ...]")
             kinds.append((None, list, False, element if element in _NESTED or element in ("str", "float", "int") else ""))
+        elif head == "dict" and (element := inner.removeprefix("str, ").removesuffix("]")) in _NESTED:
+            kinds.append((None, dict, False, element))
         elif head in _TYPES:
             kinds.append((None, _TYPES[head], head in ("int", "float"), None))
     return kinds
@@ -537,12 +541,8 @@ class Outcome(Record):
     traceback: str
     exception: KeptValue | None
     result: KeptValue | None
-    variables: dict[str, Any]
+    variables: dict[str, KeptValue]
     shown: bool = False
-
-    def variable(self, name: str) -> KeptValue:
-        """Return what became of one variable; of a record that was read, not of one just made."""
-        return _build(KeptValue, self.variables[name])
 
 
 @frozen
@@ -582,16 +582,15 @@ class ObservedChunks(Record):
 
     Attributes
     ----------
-    chunks : dict of str to dict
-        An `Observed` for each, by the chunk's number.
+    chunks : dict of str to Observed
+        By the chunk's number.
     """
 
-    chunks: dict[str, Any]
+    chunks: dict[str, Observed]
 
     def chunk(self, number: int) -> Observed | None:
-        """Return the word on one chunk; of a record that was read, not of one just made."""
-        found = self.chunks.get(str(number))
-        return _build(Observed, found) if isinstance(found, dict) else None
+        """Return the word on one chunk, or None."""
+        return self.chunks.get(str(number))
 
 
 @frozen
@@ -657,11 +656,7 @@ class Checkpoint(Record):
 
     time: float
     file: str
-    values: dict[str, Any]
-
-    def value(self, name: str) -> KeptValue:
-        """Return what became of one value; of a record that was read, not of one just made."""
-        return _build(KeptValue, self.values[name])
+    values: dict[str, KeptValue]
 
 
 @frozen
@@ -743,6 +738,7 @@ _NESTED: dict[str, type[Any]] = {
     "CapturedName": CapturedName,
     "LocalModule": LocalModule,
     "Payload": Payload,
+    "Observed": Observed,
     "ProcessId": ProcessId,
     "KeptValue": KeptValue,
 }
@@ -838,15 +834,6 @@ def write_atomic(path: str, data: bytes, *, exclusive: bool = False, sync: bool 
                 os.unlink(temporary)
     if sync:
         sync_directory(directory)
-
-
-def open_regular(path: str) -> BinaryIO:
-    """Open a regular file, never a link, a directory, a FIFO or a device."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file", path)
-    return open(descriptor, "rb")
 
 
 def _unsafe(info: os.stat_result) -> str:
@@ -1174,8 +1161,7 @@ class JobDirectory:
         except FileNotFoundError:
             return None
         except OSError as error:
-            why = "it is a link" if error.errno == errno.ELOOP else error.strerror or str(error)
-            raise Damaged(self.name, what, why) from None
+            raise Damaged(self.name, what, error.strerror or str(error)) from None
         return cls.from_bytes(data, self.name, what) if data or synced else None
 
     def spec(self) -> JobSpec:

@@ -41,7 +41,8 @@ ROOMS = [
     {"store"},
     {"processes"},
     {"each"},
-    {"records", "errors", "digests", "walltime", "logs", "findings"},
+    {"logs"},
+    {"records", "errors", "digests", "walltime", "files", "findings"},
     {"text"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(reversed(ROOMS)) for room in rooms}

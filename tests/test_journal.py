@@ -117,5 +117,5 @@ def test_one_at_a_time_may_write(tmp_path: Path) -> None:
 
 def test_what_is_no_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "journal").mkdir()
-    with pytest.raises(Damaged, match="journal of job is damaged: not a regular file"):
+    with pytest.raises(Damaged, match="journal of job is damaged: it is no regular file"):
         read(reader(tmp_path / "journal"))

@@ -21,6 +21,7 @@ from traitlets import List as ListTrait
 from traitlets.config import Configurable
 
 from ..errors import BackendError, Unconfirmed
+from ..files import open_regular
 from ..findings import Finding, Verdict
 from ..status import JobState, Observation, Word, heartbeat_is_fresh
 from ..store import (
@@ -33,7 +34,6 @@ from ..store import (
     JobSpec,
     RunDirectory,
     Submitted,
-    open_regular,
     told,
     write_atomic,
 )

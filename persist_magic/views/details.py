@@ -56,7 +56,7 @@ def details(job: Job) -> dict[str, Any]:
     info = job.info(compared=False)
     native = info.pop("native")
     outcome = job.outcome()
-    kept = {name: outcome.variable(name) for name in outcome.variables} if outcome is not None else {}
+    kept = outcome.variables if outcome is not None else {}
     if outcome is not None and outcome.result is not None:
         kept = {"result": outcome.result, **kept}
     info.pop("variables")

@@ -169,7 +169,7 @@ def check(found):
 def part_of(job, name):
     """Where a value stands in its file, and where its buffer in the other."""
     outcome = job.outcome()
-    payload = (outcome.result if name == "result" else outcome.variable(name)).payload
+    payload = (outcome.result if name == "result" else outcome.variables[name]).payload
     return payload.offset, payload.size, [(offset, length) for offset, length, _ in payload.buffers]
 
 

@@ -37,7 +37,8 @@ def _namespace() -> dict[str, Any]:
     return module.__dict__
 
 
-def _run(root: str) -> None:
+def run(root: str) -> None:
+    """Run one job of each kind in a root, one of them twice."""
     namespace = _namespace()
     for name, cell in CELLS.items():
         each = [(("n",), [1, 2, 3])] if name == "many" else ()
@@ -62,7 +63,7 @@ def write(folder: Path, place: Path) -> None:
     try:
         os.chdir(place)
         root = place / ".persist"
-        _run(str(root))
+        run(str(root))
         words = {os.uname().nodename: "node1", sys.prefix: "/usr", sys.base_prefix: "/usr"}
         for path in root.rglob("*.json"):
             values = _neutral(json.loads(path.read_text()), words)
