@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import collections
 import contextlib
 import os
 import subprocess
@@ -34,6 +35,18 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENC
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.01)
     return value
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the sums of what tests have counted, see `tests.faults`: a loop over nothing would show here."""
+    sums: collections.Counter[str] = collections.Counter()
+    for report in terminalreporter.stats.get("passed", ()):
+        for name, value in report.user_properties:
+            if name == "counted":
+                what, number = value
+                sums[what] += number
+    if sums:
+        terminalreporter.write_line(f"gone through: {', '.join(f'{number} {what}' for what, number in sums.items())}")
 
 
 class Session:
