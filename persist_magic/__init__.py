@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .errors import JobCancelled, JobFailed, JobTimeout, PersistError, TasksFailed
     from .job import Job
     from .status import JobState, Status
+    from .store import trusting
     from .submission import jobs, load, persist
     from .sweep import Sweep, Task
     from .worker.running import WallTimeSoon, checkpoint, progress, restored, time_left, track, until_wall_time
@@ -45,6 +46,7 @@ __all__ = [
     "restored",
     "time_left",
     "track",
+    "trusting",
     "unload_ipython_extension",
     "until_wall_time",
 ]
@@ -69,6 +71,7 @@ _HOME = {
     "restored": "worker.running",
     "time_left": "worker.running",
     "track": "worker.running",
+    "trusting": "store",
     "until_wall_time": "worker.running",
 }
 

@@ -6,11 +6,13 @@ Owns the program's options and exit codes; the verbs themselves are those of the
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 
 from . import __version__, commands
 from .errors import JobTimeout, PersistError, UsageError
 from .job import ROOT_VARIABLE, set_session_root
+from .store import trusting
 
 _EXIT_CODES = """exit codes:
   0    done as asked; for wait and show: the job is done
@@ -33,6 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--root", metavar="DIR", help=f"the folder of the jobs; default ${ROOT_VARIABLE} or .persist")
+    parser.add_argument(
+        "--trust", action="store_true", help="also jobs that others own or may write: as running their program"
+    )
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
     for name, verb in commands.VERBS.items():
         verb.configure(verbs.add_parser(name, help=verb.help, description=verb.help, allow_abbrev=False))
@@ -43,7 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
     if parsed.root:
         set_session_root(lambda: str(parsed.root), lambda: "by --root")
     try:
-        return commands.VERBS[parsed.verb].run(parsed)
+        with trusting() if parsed.trust else contextlib.nullcontext():
+            return commands.VERBS[parsed.verb].run(parsed)
     except UsageError as error:
         commands.report(error)
         return 2

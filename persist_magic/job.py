@@ -1068,7 +1068,7 @@ class Job:
         with contextlib.ExitStack() as stack, contextlib.ExitStack() as lock, told("rerun job", self.directory.path):
             lock.enter_context(self._root.lock())
             self.require_ended("rerun")
-            self.directory.check_trusted(self.directory.script_path)
+            self.directory.open_trusted(self.directory.script_path).close()
             last = self._run()
             asked_for = self._last_submitted()
             every = (*asked_for.options, *(options or ()))

@@ -29,6 +29,7 @@ from .each import evaluate, split_line
 from .errors import JobCancelled, JobFailed, NotPickled, PersistError, UsageError
 from .job import DEFAULT_ROOT, ROOT_VARIABLE, Job, set_session_root
 from .status import JobState
+from .store import trusting
 from .submission import jobs, load, preview, submit
 from .sweep import Sweep
 from .text import harmless
@@ -123,6 +124,7 @@ def _fetch_parser() -> commands.Parser:
     parser.add_argument("--overwrite", action="store_true", help="also over names that the session has")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="how long to wait; default for ever")
     parser.add_argument("--quiet", action="store_true", help="do not show what the cell has put out")
+    parser.add_argument("--trust", action="store_true", help="also if others own or may write it: as running their program")
     parser.add_argument("--task", type=int, metavar="N", help="of a sweep: only this task's result")
     parser.add_argument(
         "--errors", choices=("raise", "return"), default="raise", help="of a sweep: 'return' puts errors in their places"
@@ -341,24 +343,27 @@ class PersistMagics(Magics):
         """
         with _one_line():
             words = _fetch_parser().parse_args(_words(line))
-            job = load(words.name)
-            if isinstance(job, Sweep):
-                return self._fetch_sweep(job, words)
-            if words.task is not None or words.errors != "raise":
-                raise UsageError(f"job {job.name} is one cell and no sweep: --task and --errors are for sweeps")
-            if words.variables or words.all:
-                self._bring(job, words)
-                try:
-                    return job.fetch(words.timeout)
-                except (JobFailed, JobCancelled, NotPickled) as error:
-                    print(harmless(str(error).splitlines()[0]))
-                    return None
-            status = job.wait(words.timeout)
-            self._remark(job.remarks(status))
-            if not words.quiet:
-                self._replay(job)
-            return job.fetch(words.timeout)
+            with trusting() if words.trust else contextlib.nullcontext():
+                return self._fetch(load(words.name), words)
         return None
+
+    def _fetch(self, job: Job, words: Any) -> Any:
+        if isinstance(job, Sweep):
+            return self._fetch_sweep(job, words)
+        if words.task is not None or words.errors != "raise":
+            raise UsageError(f"job {job.name} is one cell and no sweep: --task and --errors are for sweeps")
+        if words.variables or words.all:
+            self._bring(job, words)
+            try:
+                return job.fetch(words.timeout)
+            except (JobFailed, JobCancelled, NotPickled) as error:
+                print(harmless(str(error).splitlines()[0]))
+                return None
+        status = job.wait(words.timeout)
+        self._remark(job.remarks(status))
+        if not words.quiet:
+            self._replay(job)
+        return job.fetch(words.timeout)
 
     def _fetch_sweep(self, sweep: Sweep, words: Any) -> Any:
         if words.variables or words.all:

@@ -220,7 +220,7 @@ def test_nothing_is_unpickled_that_others_could_have_written(session: Session) -
     job = session.persist("calc", "1")
     job.wait()
     os.chmod(job.path / "run-1" / "values.pkl", 0o666)
-    with pytest.raises(UnsafePath, match="others may write it; nothing is unpickled from it"):
+    with pytest.raises(UnsafePath, match="others may write it; nothing of it is unpickled or run"):
         job.fetch()
     os.chmod(job.path / "run-1" / "values.pkl", 0o600)
     os.chmod(job.path, 0o770)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from persist_magic import submission
+from persist_magic import submission, trusting
+from persist_magic.__main__ import main
 from persist_magic.backends import get_backend
 from persist_magic.backends.slurm import directives
 from persist_magic.capture.environment import looks_secret
-from persist_magic.errors import BackendError, Damaged, InvalidName, JobLives
+from persist_magic.errors import BackendError, Damaged, InvalidName, JobFailed, JobLives, UnsafePath
+from persist_magic.job import Job
 from persist_magic.store import Root
 from tests.conftest import Session, wait_until
 from tests.shell import Shell
@@ -187,3 +190,95 @@ def test_no_live_job_is_deleted_or_replaced(session: Session, marker: Path) -> N
             harm()
     marker.touch()
     assert job.fetch(60) is None
+
+
+# ---------------------------------------------------------------- what is unpickled or run
+
+CELL = """
+import persist_magic
+persist_magic.checkpoint(step=1)
+table[0] = 1.0
+total = table.sum()
+total
+"""
+
+
+def _writable(path: Path) -> None:
+    path.chmod(0o666)
+
+
+def _in_a_writable_directory(path: Path) -> None:
+    path.parent.chmod(0o770)
+
+
+def _of_another_user(path: Path) -> None:
+    os.chown(path, 12345, 12345)
+
+
+def _in_another_users_directory(path: Path) -> None:
+    os.chown(path.parent, 12345, 12345)
+
+
+def _a_link(path: Path) -> None:
+    elsewhere = path.parent.parent.parent.parent / f"elsewhere-{path.name}"
+    path.rename(elsewhere)
+    path.symlink_to(elsewhere)
+
+
+HARMS = [_writable, _in_a_writable_directory, _of_another_user, _in_another_users_directory, _a_link]
+
+
+@pytest.fixture
+def pickled(session: Session) -> Job:
+    """A job that has left a file of each kind that is unpickled or run."""
+    session.run("import numpy\ntable = numpy.zeros(20_000)")
+    job = session.persist("calc", CELL)
+    assert job.fetch(60) == 1.0
+    return session.job("calc")
+
+
+@pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__.strip("_"))
+@pytest.mark.parametrize("file", ["values.pkl", "values.buffers", "checkpoint-*.pkl"])
+def test_nothing_is_unpickled_that_others_may_have_written(pickled: Job, file: str, harm: Callable[[Path], None]) -> None:
+    (path,) = (pickled.path / "run-1").glob(file)
+    harm(path)
+    read = {"values.pkl": pickled.fetch, "values.buffers": lambda: pickled.variables["table"]}.get(file, pickled.checkpoint)
+    with pytest.raises((UnsafePath, Damaged), match=r"others may write|belongs to user 12345|is a link"):
+        read()
+    if harm is not _a_link:
+        with trusting():
+            assert read() is not None
+        with pytest.raises(UnsafePath):
+            read()
+
+
+@pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__.strip("_"))
+@pytest.mark.parametrize("file", ["job.sh", "session.pkl", "session.buffers"])
+def test_nothing_is_run_that_others_may_have_written(pickled: Job, file: str, harm: Callable[[Path], None]) -> None:
+    harm(pickled.path / file)
+    try:
+        again = pickled.rerun()
+    except (UnsafePath, Damaged) as error:
+        words = str(error)
+        assert pickled.directory.runs() == [1]
+    else:
+        with pytest.raises(JobFailed) as failure:
+            again.fetch(60)
+        words = str(failure.value)
+    assert any(why in words for why in ("others may write", "belongs to user 12345", "is a link")), words
+
+
+def test_a_colleagues_job_is_read_by_who_trusts_them(shell: Shell, root: str, capsys: pytest.CaptureFixture[str]) -> None:
+    shell.run("%%persist calc\nnumbers = [1, 2]\nsum(numbers)").wait(60)
+    for path in [Path(root), *Path(root).rglob("*")]:
+        os.chown(path, 12345, 12345)
+    with pytest.raises(UnsafePath, match="belongs to user 12345.*add --trust"):
+        shell.run("%persist_fetch calc")
+    assert shell.run("%persist_fetch calc --trust") == 3
+    shell.run("%persist_fetch calc numbers --trust")
+    assert shell.run("numbers") == [1, 2]
+    assert main(["--root", root, "show", "calc"]) == 3
+    assert "add --trust" in capsys.readouterr().err
+    assert main(["--root", root, "--trust", "show", "calc"]) == 0
+    assert "3" in capsys.readouterr().out
+    assert main(["--root", root, "--trust", "status"]) == 0
