@@ -63,6 +63,7 @@ _LARGEST_RECORD = 256 << 20
 _LAST_WORDS = 4096
 _STALE_SECONDS = 86400.0
 _DELETE_SECONDS = 2.0
+_NOWHERE = "/dev/null/nowhere"  # nothing can be made there
 _NEW, _ASIDE, _DOOMED = ".new-", ".old-", ".del-"  # being made, being replaced, being deleted
 
 
@@ -1077,7 +1078,7 @@ class JobDirectory:
 
     def __init__(self, path: str, name: str) -> None:
         self.name = name
-        self._descriptor: int | None = None
+        self._held: tuple[int, os.stat_result] | None = None
         self._lay(path)
 
     def _lay(self, path: str) -> None:
@@ -1100,19 +1101,30 @@ class JobDirectory:
     def hold(self) -> None:
         """Keep the directory open, so that it is found again when it is moved."""
         with contextlib.suppress(OSError):
-            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._held = descriptor, os.fstat(descriptor)
 
     def follow(self) -> None:
-        """Take the path that the directory has now, if it was held and has been moved.
+        """Take the path that the directory has now, if it was held and has been moved or deleted.
 
-        Where the system cannot tell the path of what is open (Linux does, in /proc/self/fd) it is lost.
+        What has its old path meanwhile is another job's and not written to. Where the system cannot tell the path of what is
+        open (Linux does, in /proc/self/fd) it is lost.
         """
-        if self._descriptor is None or os.path.lexists(self.path):
+        if self._held is None or self._is_held(self.path):
             return
-        with contextlib.suppress(OSError):  # deleted
-            path = os.readlink(f"/proc/self/fd/{self._descriptor}")
-            if os.path.samestat(os.stat(path), os.fstat(self._descriptor)):
-                self._lay(path)
+        by_descriptor = f"/proc/self/fd/{self._held[0]}"  # of what is deleted nothing can be made below it
+        if not self._is_held(by_descriptor):
+            self._lay(_NOWHERE)
+            return
+        path = os.readlink(by_descriptor)
+        self._lay(path if self._is_held(path) else by_descriptor)
+
+    def _is_held(self, path: str) -> bool:
+        """Whether a path leads to the directory that is held, whose descriptor the cell may have closed."""
+        try:
+            return self._held is not None and os.path.samestat(os.stat(path), self._held[1])
+        except OSError:
+            return False
 
     def is_copy(self, original: str) -> bool:
         """Return whether a directory elsewhere is the same job, so that this one, which is not there, is a copy of it."""
