@@ -1132,9 +1132,13 @@ class JobDirectory:
             return False
         try:
             other = JobDirectory(original, self.name)
-            return not os.path.samefile(original, self.path) and other.spec().token == self.spec().token
+            # not os.path.samefile: a file system that is mounted twice may have two device numbers
+            return other._inodes() != self._inodes() and other.spec().token == self.spec().token
         except (OSError, PersistError):
             return False
+
+    def _inodes(self) -> tuple[int, int]:
+        return os.stat(self.path).st_ino, os.stat(self.spec_path).st_ino
 
     def exists(self) -> bool:
         """Return whether it is a job directory, damaged or not."""

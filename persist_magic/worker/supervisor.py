@@ -575,14 +575,15 @@ def _take_run(job: JobDirectory) -> RunDirectory:
     run = job.current_run()
     started = run.started()
     if run.ended() is None:
-        if started is None:
+        if started is None and not os.path.lexists(run.started_path):  # after a loss of power that may be empty
             handle = job.handle()
             waiting = handle.process if handle is not None and handle.run == run.number else None
             if waiting is not None and waiting.pid != os.getpid() and waiting.state() in (ALIVE, STOPPED):
                 raise Refusal(f"run {run.number} of {job.name} is queued; {handle.id if handle else ''} waits with it")
             return run
         if any(
-            process is not None and process.state() in (ALIVE, STOPPED) for process in (started.supervisor, started.child)
+            process is not None and process.state() in (ALIVE, STOPPED)
+            for process in ((started.supervisor, started.child) if started is not None else ())
         ):
             raise Refusal(f"run {run.number} of {job.name} is running")
     _require_elsewhere_dead(job, run, started)

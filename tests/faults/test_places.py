@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,7 @@ def test_a_copy_of_a_running_job_is_no_job_that_runs(session: Session, marker: P
     there = copied(session)
     copy = submission.load("calc", there)
     status = copy.status()
+    assert copy.info()["elapsed"] > 0
     assert (status.state, status.reason) == (JobState.FAILED, f"copied from {job.path} before its end was written there")
     with pytest.raises(JobFailed, match="copied from"):
         copy.fetch()
@@ -162,6 +164,26 @@ def test_a_copy_of_a_running_job_is_no_job_that_runs(session: Session, marker: P
     assert job.directory.runs() == [1]
     copy.cleanup()
     assert job.fetch() == ["a", "b", "c"]
+
+
+def test_a_running_job_that_is_seen_through_another_mount_is_no_copy(
+    session: Session, small_disk: Path, marker: Path, tmp_path: Path
+) -> None:
+    (small_disk / "nothing").mkdir()
+    session.root = str(small_disk / "project" / ".persist")
+    job = start_waiting(session, marker)
+    there = tmp_path / "there"
+    there.mkdir()
+    below = f"lowerdir={small_disk}/project:{small_disk}/nothing"
+    subprocess.run(["mount", "-t", "overlay", "-o", f"ro,{below}", "none", str(there)], check=True)
+    try:
+        seen = submission.load("calc", there / ".persist")
+        assert os.stat(seen.path).st_dev != os.stat(job.path).st_dev
+        assert seen.status().state is JobState.RUNNING
+    finally:
+        subprocess.run(["umount", str(there)], check=True)
+    marker.touch()
+    assert job.fetch(60) == ["a", "b", "c"]
 
 
 def test_a_copy_of_a_queued_job_is_none_that_waits(session: Session, marker: Path) -> None:
