@@ -1512,8 +1512,13 @@ class Root:
         if name != directory.name:
             raise Damaged(directory.name, "job.json", f"it belongs to job {name}; {advice}")
 
-    def delete(self, directory: JobDirectory) -> None:
+    def delete(self, directory: JobDirectory, kept: str = "") -> None:
         """Delete a job directory. The caller holds the lock and knows that the job does not live.
+
+        Parameters
+        ----------
+        kept : str
+            Where an older job lies that is going to be put back; any other that it has replaced goes, too.
 
         Raises
         ------
@@ -1523,8 +1528,10 @@ class Root:
             If the file system refuses.
         """
         self._check_marker(directory)
-        self.finish_replacements()  # what it has replaced must not come back
         with told("delete", directory.path):
+            for name, aside in self._put_aside():
+                if name == directory.name and aside != kept:
+                    self.discard(aside)
             self.discard(directory.path)
             sync_directory(self.path)
 
@@ -1541,17 +1548,21 @@ class Root:
         """
         put_back = []
         with told("finish a replacement in", self.path):
-            for entry in os.listdir(self.path):
-                name = entry.removeprefix(_ASIDE).partition("-")[2]
-                if not entry.startswith(_ASIDE) or not _NAME.fullmatch(name):
-                    continue
-                home, aside = self.directory(name), os.path.join(self.path, entry)
+            for name, aside in self._put_aside():
+                home = self.directory(name)
                 if not os.path.lexists(home.path):
                     os.rename(aside, home.path)
                     put_back.append(name)
                 elif home.run(1).is_abandoned():  # else its backend may still refuse it, see `put_back`
                     self.discard(aside)
         return put_back
+
+    def _put_aside(self) -> Iterator[tuple[str, str]]:
+        """The jobs that were put aside to be replaced: name, and where each lies."""
+        for entry in os.listdir(self.path):
+            name = entry.removeprefix(_ASIDE).partition("-")[2]
+            if entry.startswith(_ASIDE) and _NAME.fullmatch(name):
+                yield name, os.path.join(self.path, entry)
 
     def tidy(self, stale_seconds: float = _STALE_SECONDS) -> list[str]:
         """Finish what a crash interrupted: put back jobs that were being replaced, drop what was half made or half deleted.

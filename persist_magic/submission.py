@@ -310,7 +310,7 @@ def submit(
                 aside = place.publish(work, replace=final.exists())
 
         def undo() -> None:
-            place.delete(final)
+            place.delete(final, kept=aside)
             if aside:
                 place.put_back(aside, final)
 
