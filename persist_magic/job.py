@@ -295,7 +295,7 @@ def _is_told(evidence: Evidence) -> bool:
 def _to_be_kept(evidence: Evidence, status: Status) -> Observed | None:
     """The verdict, if it rests on what a backend said and may soon forget."""
     known = evidence.observed is not None and evidence.observed.run == status.run
-    if not status.state.ended or _is_final(evidence) or known:
+    if not status.state.ended or _is_told(evidence) or known:
         return None
     return Observed(status.run, status.seen, status.state.value, status.reason, status.source, status.note)
 

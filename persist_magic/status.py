@@ -271,7 +271,8 @@ def _of_copy(e: Evidence) -> Status:
     words = f"copied from {e.copy_of} before its end was written there"
     if e.outcome is not None:
         return _by_outcome(e, e.outcome, words)
-    return Status(JobState.FAILED, words, "submitted.json", e.submitted, e.run)
+    last = max(e.submitted, e.heartbeat or 0.0, e.started.time if e.started is not None else 0.0)
+    return Status(JobState.FAILED, words, "submitted.json", min(last, e.now), e.run)
 
 
 def _newer_life(e: Evidence) -> bool:

@@ -65,6 +65,7 @@ _LARGEST_RECORD = 256 << 20
 _LAST_WORDS = 4096
 _STALE_SECONDS = 86400.0
 _DELETE_SECONDS = 2.0
+_NOWHERE = "/dev/null/nowhere"  # nothing can be made there
 _NEW, _ASIDE, _DOOMED = ".new-", ".old-", ".del-"  # being made, being replaced, being deleted
 
 
@@ -1085,7 +1086,7 @@ class JobDirectory:
 
     def __init__(self, path: str, name: str) -> None:
         self.name = name
-        self._descriptor: int | None = None
+        self._held: tuple[int, os.stat_result] | None = None
         self._lay(path)
 
     def _lay(self, path: str) -> None:
@@ -1108,19 +1109,30 @@ class JobDirectory:
     def hold(self) -> None:
         """Keep the directory open, so that it is found again when it is moved."""
         with contextlib.suppress(OSError):
-            self._descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._held = descriptor, os.fstat(descriptor)
 
     def follow(self) -> None:
-        """Take the path that the directory has now, if it was held and has been moved.
+        """Take the path that the directory has now, if it was held and has been moved or deleted.
 
-        Where the system cannot tell the path of what is open (Linux does, in /proc/self/fd) it is lost.
+        What has its old path meanwhile is another job's and not written to. Where the system cannot tell the path of what is
+        open (Linux does, in /proc/self/fd) it is lost.
         """
-        if self._descriptor is None or os.path.lexists(self.path):
+        if self._held is None or self._is_held(self.path):
             return
-        with contextlib.suppress(OSError):  # deleted
-            path = os.readlink(f"/proc/self/fd/{self._descriptor}")
-            if os.path.samestat(os.stat(path), os.fstat(self._descriptor)):
-                self._lay(path)
+        by_descriptor = f"/proc/self/fd/{self._held[0]}"  # of what is deleted nothing can be made below it
+        if not self._is_held(by_descriptor):
+            self._lay(_NOWHERE)
+            return
+        path = os.readlink(by_descriptor)
+        self._lay(path if self._is_held(path) else by_descriptor)
+
+    def _is_held(self, path: str) -> bool:
+        """Whether a path leads to the directory that is held, whose descriptor the cell may have closed."""
+        try:
+            return self._held is not None and os.path.samestat(os.stat(path), self._held[1])
+        except OSError:
+            return False
 
     def is_copy(self, original: str) -> bool:
         """Return whether a directory elsewhere is the same job, so that this one, which is not there, is a copy of it."""
@@ -1128,9 +1140,13 @@ class JobDirectory:
             return False
         try:
             other = JobDirectory(original, self.name)
-            return not os.path.samefile(original, self.path) and other.spec().token == self.spec().token
+            # not os.path.samefile: a file system that is mounted twice may have two device numbers
+            return other._inodes() != self._inodes() and other.spec().token == self.spec().token
         except (OSError, PersistError):
             return False
+
+    def _inodes(self) -> tuple[int, int]:
+        return os.stat(self.path).st_ino, os.stat(self.spec_path).st_ino
 
     def exists(self) -> bool:
         """Return whether it is a job directory, damaged or not."""
@@ -1504,8 +1520,13 @@ class Root:
         if name != directory.name:
             raise Damaged(directory.name, "job.json", f"it belongs to job {name}; {advice}")
 
-    def delete(self, directory: JobDirectory) -> None:
+    def delete(self, directory: JobDirectory, kept: str = "") -> None:
         """Delete a job directory. The caller holds the lock and knows that the job does not live.
+
+        Parameters
+        ----------
+        kept : str
+            Where an older job lies that is going to be put back; any other that it has replaced goes, too.
 
         Raises
         ------
@@ -1515,8 +1536,10 @@ class Root:
             If the file system refuses.
         """
         self._check_marker(directory)
-        self.finish_replacements()  # what it has replaced must not come back
         with told("delete", directory.path):
+            for name, aside in self._put_aside():
+                if name == directory.name and aside != kept:
+                    self.discard(aside)
             self.discard(directory.path)
             sync_directory(self.path)
 
@@ -1533,17 +1556,21 @@ class Root:
         """
         put_back = []
         with told("finish a replacement in", self.path):
-            for entry in os.listdir(self.path):
-                name = entry.removeprefix(_ASIDE).partition("-")[2]
-                if not entry.startswith(_ASIDE) or not _NAME.fullmatch(name):
-                    continue
-                home, aside = self.directory(name), os.path.join(self.path, entry)
+            for name, aside in self._put_aside():
+                home = self.directory(name)
                 if not os.path.lexists(home.path):
                     os.rename(aside, home.path)
                     put_back.append(name)
                 elif home.run(1).is_abandoned():  # else its backend may still refuse it, see `put_back`
                     self.discard(aside)
         return put_back
+
+    def _put_aside(self) -> Iterator[tuple[str, str]]:
+        """The jobs that were put aside to be replaced: name, and where each lies."""
+        for entry in os.listdir(self.path):
+            name = entry.removeprefix(_ASIDE).partition("-")[2]
+            if entry.startswith(_ASIDE) and _NAME.fullmatch(name):
+                yield name, os.path.join(self.path, entry)
 
     def tidy(self, stale_seconds: float = _STALE_SECONDS) -> list[str]:
         """Finish what a crash interrupted: put back jobs that were being replaced, drop what was half made or half deleted.

@@ -310,7 +310,7 @@ def submit(
                 aside = place.publish(work, replace=final.exists())
 
         def undo() -> None:
-            place.delete(final)
+            place.delete(final, kept=aside)
             if aside:
                 place.put_back(aside, final)
 
@@ -425,7 +425,9 @@ def _is_identical(older: Job, captured: Capture, mpi: int) -> bool:
 
 def _was_never_taken(older: Job, captured: Capture, mpi: int) -> bool:
     """Whether a job is the identical one, whose session died before it could start it: it has nothing to lose or to give."""
-    return _is_identical(older, captured, mpi) and older.status().state is JobState.EMPTY
+    if not _is_identical(older, captured, mpi) or older.directory.runs() != [1]:  # an earlier run has what it gave
+        return False
+    return older.status().state is JobState.EMPTY
 
 
 def _attach(older: Job, captured: Capture, mpi: int) -> Submission:

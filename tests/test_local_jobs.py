@@ -743,6 +743,8 @@ def test_a_job_that_no_backend_took_is_told(session: Session) -> None:
     assert job.status().state is JobState.EMPTY
     with pytest.raises(NotSubmitted, match="%persist_rerun empty starts it"):
         job.fetch(60)
+    again = session.persist("empty", "41 + 1")
+    assert (again.directory.runs(), again.directory.run(1).ended() is not None) == ([1, 2], True)
     job.rerun()
     assert job.fetch(60) == 42
 
@@ -763,6 +765,19 @@ def test_a_job_runs_by_hand_as_the_next_run(session: Session) -> None:
     subprocess.run(["sh", str(job.path / "job.sh")], check=True, env=environment(HAND="yes"))
     assert job.directory.runs() == [1, 2]
     assert job.fetch(60) == "yes"
+
+
+def test_a_job_whose_records_a_loss_of_power_emptied_runs_by_hand_as_the_next_run(session: Session, marker: Path) -> None:
+    job = session.persist("byhand", WAIT_FOR.format(path=str(marker)) + "'ran'")
+    wait_until(lambda: running(job), "the job")
+    for pid in started_pids(job):
+        os.kill(pid, signal.SIGKILL)
+    for path in (job.path / "run-1" / "started.json", job.path / "handle.json"):
+        path.write_bytes(b"")
+    marker.touch()
+    subprocess.run(["sh", str(job.path / "job.sh")], check=True, env=environment())
+    assert job.directory.runs() == [1, 2]
+    assert job.fetch(60) == "ran"
 
 
 def test_a_cancelled_job_runs_by_hand(session: Session, marker: Path) -> None:

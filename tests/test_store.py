@@ -252,6 +252,20 @@ def test_a_job_that_was_being_replaced_when_the_session_died_is_there(session: S
     assert session.job("kept").fetch() == 1
 
 
+def test_what_a_job_has_replaced_does_not_come_back_when_that_is_deleted(session: Session) -> None:
+    session.persist("calc", "'older'").wait()
+    there, aside = Path(session.root) / "calc", Path(session.root) / ".old-0123-calc"
+    os.rename(there, aside.with_name("kept"))
+    newer = session.persist("calc", "'newer'")
+    newer.wait()
+    os.rename(aside.with_name("kept"), aside)  # the session that replaced it has not come to discarding it
+    assert session.job("calc").fetch() == "newer"
+    newer.cleanup()
+    with pytest.raises(NoSuchJob):
+        session.job("calc")
+    assert not aside.exists()
+
+
 def test_nothing_is_put_back_while_somebody_replaces_it(session: Session) -> None:
     session.persist("kept", "1").wait()
     with Root(session.root).lock():

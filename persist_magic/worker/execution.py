@@ -31,13 +31,17 @@ if TYPE_CHECKING:
 
     from .shell import JobShell
 
+present: RunDirectory | None = None
+"""What this process runs, in whose world the cell is."""
+
 _CO_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself is slow to import
 _NOT_VARIABLES = frozenset({"_", "__", "___", "_exit_code"})
 
 
 def run_child(job: JobDirectory, run: RunDirectory, spec: JobSpec, blocked: Iterable[int]) -> NoReturn:
     """Be the child: never returns into the supervisor's code."""
-    code = EXIT_NOT_WRITTEN
+    global present
+    code, present = EXIT_NOT_WRITTEN, run
     try:
         recorder = redirect(run)
         handle_signals(blocked)
@@ -154,6 +158,7 @@ class Execution:
 
     def __init__(self, job: JobDirectory, run: RunDirectory, spec: JobSpec, recorder: Recorder) -> None:
         self.job, self.run_directory, self.spec, self.recorder = job, run, spec, recorder
+        self.cell_file = job.cell_path  # the code's name, wherever the directory is moved meanwhile
         self.at_ease = True
         self.shell: JobShell | None = None
         self.result_is_plain = False
@@ -166,6 +171,8 @@ class Execution:
 
     def be_task(self, files: RunDirectory, recorder: Recorder) -> None:
         """Be the process of one task of a sweep, in a world that its parent has laid."""
+        global present
+        present = files
         self.run_directory, self.recorder, self.pid = files, recorder, os.getpid()
         self.at_ease = self.shell is not None
         if self.shell is not None:
@@ -230,7 +237,7 @@ class Execution:
         self._watch_imports()
         captured = read_session(self.job, spec.payload)  # while nothing of the session's can shadow what that needs
         _lay_path((self.job.modules_path, *spec.sys_path) if spec.snapshot else spec.sys_path)
-        sys.argv = [self.job.cell_path]
+        sys.argv = [self.cell_file]
         sys.modules["__main__"] = self.main
         builtins.get_ipython = self._get_ipython  # type: ignore[attr-defined]
         builtins.display = self._display  # type: ignore[attr-defined]
@@ -267,7 +274,7 @@ class Execution:
             from .shell import make
 
             known = set(self.namespace)
-            self.shell = make(self.main, self.recorder, self.job, self.spec)
+            self.shell = make(self.main, self.recorder, self.cell_file, self.spec)
             self.shell_names = set(self.namespace) - known
         return InteractiveShell.instance()
 
@@ -300,7 +307,7 @@ class Execution:
 
     def _parsed(self) -> ast.Module:
         # cell.py holds a comment line above the cell, so its numbers are the notebook's
-        return ast.parse("\n" + self.spec.code, self.job.cell_path, feature_version=sys.version_info[:2])
+        return ast.parse("\n" + self.spec.code, self.cell_file, feature_version=sys.version_info[:2])
 
     def compiled(self) -> tuple[types.CodeType, types.CodeType | None]:
         """Return the cell's statements, and its last one apart if it is an expression."""
@@ -310,11 +317,11 @@ class Execution:
             last = tree.body.pop()  # type: ignore[assignment]
         flags = self.spec.future_flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
         self.quiet = last is None or _is_quiet(last, self.spec.code)
-        body = compile(tree, self.job.cell_path, "exec", flags, dont_inherit=True)
+        body = compile(tree, self.cell_file, "exec", flags, dont_inherit=True)
         expression = None
         if last is not None:
             flags |= body.co_flags & _future_mask()
-            expression = compile(ast.Expression(last.value), self.job.cell_path, "eval", flags, dont_inherit=True)
+            expression = compile(ast.Expression(last.value), self.cell_file, "eval", flags, dont_inherit=True)
         return body, expression
 
     def run_cell(self, body: types.CodeType, expression: types.CodeType | None) -> Any:
@@ -392,7 +399,7 @@ class Execution:
     def _cells_trace(self, error: BaseException) -> types.TracebackType | None:
         """The frames from the cell's line inwards, without those of ours; None if the cell had not begun."""
         trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_code.co_filename != self.job.cell_path:
+        while trace is not None and trace.tb_frame.f_code.co_filename != self.cell_file:
             trace = trace.tb_next
         ours, frames = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep, []
         while trace is not None:

@@ -34,7 +34,7 @@ class Board:
     """
 
     def __init__(self, run: RunDirectory) -> None:
-        self._path = run.progress_path
+        self._run = run
         self._bars: dict[Hashable, Bar] = {}
         self._over: set[Hashable] = set()
         self._written, self._due = 0.0, False
@@ -80,7 +80,8 @@ class Board:
         self._written, self._due = time.monotonic(), False
         record = Progress(time.time(), tuple(self._bars.values()))
         with contextlib.suppress(OSError):  # a full disk must not end the cell for its progress
-            write_atomic(self._path, record.to_bytes(), sync=False)
+            self._run.follow()
+            write_atomic(self._run.progress_path, record.to_bytes(), sync=False)
 
 
 _boards: dict[str, Board] = {}
@@ -88,8 +89,9 @@ _boards: dict[str, Board] = {}
 
 def board_of(run: RunDirectory) -> Board:
     """Return this process's bars of a run."""
-    board = _boards.get(run.progress_path)
-    return board if board is not None else _boards.setdefault(run.progress_path, Board(run))
+    key = run.job.relative(run.progress_path)  # the job directory may be moved
+    board = _boards.get(key)
+    return board if board is not None else _boards.setdefault(key, Board(run))
 
 
 def number(value: Any) -> float | None:

@@ -65,6 +65,7 @@ def main(arguments: list[str]) -> int:
     _, path, number = arguments
     rank = own_rank(dict(os.environ))
     job = JobDirectory(path, os.path.basename(path))
+    job.hold()
     run = RunDirectory(job, int(number), rank)
     os.environ.update({JOB_DIRECTORY: path, RUN: number, RANK: str(rank)})
     with contextlib.suppress(FileExistsError):

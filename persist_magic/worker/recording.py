@@ -196,7 +196,7 @@ class Recorder:
     """
 
     def __init__(self, run: RunDirectory, condenses: bool = True) -> None:
-        self._path = run.display_path
+        self._run = run
         self.here = True
         self.lock = _thread.RLock()
         self.burst: Log | None = None
@@ -261,7 +261,7 @@ class Recorder:
         from ..outputs import encode  # a cell that only prints to one stream needs no events
 
         line = encode(event)
-        events = self._events or Held(self._path)
+        events = self._events or Held(self._display_path())
         _write_all(events.descriptor(), line)
         if self.here:
             self._events = events
@@ -269,14 +269,19 @@ class Recorder:
         else:  # not kept: the cell's own process may rewrite the file
             events.close()
 
+    def _display_path(self) -> str:
+        self._run.follow()
+        return self._run.display_path
+
     def _condense(self) -> None:
         """Rewrite the events without what nobody will see again, for example the frames of a live plot."""
         from ..outputs import condense, decode, encode
 
-        with open(self._path, "rb") as file:
+        path = self._display_path()
+        with open(path, "rb") as file:
             events, _ = decode(file.read())
         lines = b"".join(map(encode, condense(events)))
-        write_atomic(self._path, lines, sync=False)
+        write_atomic(path, lines, sync=False)
         if self._events is not None:
             self._events.close()
         self._events, self._size = None, len(lines)

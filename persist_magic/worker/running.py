@@ -50,6 +50,9 @@ class WallTimeSoon(KeyboardInterrupt):
 
 
 def _present_run() -> RunDirectory | None:
+    execution: Any = sys.modules.get(f"{__package__}.execution")
+    if execution is not None and execution.present is not None:
+        return execution.present  # type: ignore[no-any-return]
     path = os.environ.get(JOB_DIRECTORY)
     if not path:
         return None
@@ -174,13 +177,15 @@ def checkpoint(**values: Any) -> None:
     run = _present_run()
     if run is None:
         return
+    run.follow()
     with _standard_library_first():
         from .values import ValueFile
 
     older, file = run.checkpoint(), run.new_checkpoint_file()
     path = run.checkpoint_values_path(file)
     try:
-        os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
+        with contextlib.suppress(FileExistsError):  # the folder of a task; where nothing is any more, nothing is made
+            os.mkdir(os.path.dirname(path), 0o700)
         with ValueFile(path, sys.modules["__main__"].__dict__) as written:
             kept = {name: written.keep(name, value) for name, value in values.items()}
         for name, each in kept.items():
@@ -222,6 +227,7 @@ def restored() -> dict[str, Any]:
     run = _present_run()
     if run is None:
         return {}
+    run.follow()
     from ..restore import load_checkpoint
 
     return load_checkpoint(run)

@@ -16,7 +16,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets import Type
 from traitlets.config import Config
 
-from ..store import JobDirectory, JobSpec
+from ..store import JobSpec
 from .recording import Recorder
 
 
@@ -46,15 +46,16 @@ class JobCompiler(CachingCompiler):
     """Knows the cell's file as the job's."""
 
     def format_code_name(self, name: str) -> tuple[str, str] | None:
-        job = JobShell.instance().job
-        return ("Job", job.name) if name == job.cell_path else super().format_code_name(name)
+        shell = JobShell.instance()
+        return ("Job", shell.job) if name == shell.cell_file else super().format_code_name(name)
 
 
 class JobShell(InteractiveShell):
     """The shell that ``get_ipython()`` gives in a job."""
 
     recorder: Recorder
-    job: JobDirectory
+    job: str
+    cell_file: str
     compiler_class = Type(JobCompiler, klass=CachingCompiler)
     display_pub_class = Type(RecordingPublisher, klass=DisplayPublisher)
 
@@ -70,7 +71,7 @@ class JobShell(InteractiveShell):
         return lines
 
 
-def make(main: ModuleType, recorder: Recorder, job: JobDirectory, spec: JobSpec) -> JobShell:
+def make(main: ModuleType, recorder: Recorder, cell_file: str, spec: JobSpec) -> JobShell:
     """Make the shell.
 
     For the job of a notebook its class has the name of a notebook's shell: by that libraries (plotly, rich, pandas) decide
@@ -88,7 +89,7 @@ def make(main: ModuleType, recorder: Recorder, job: JobDirectory, spec: JobSpec)
         config=config,
         colors="neutral",
     )
-    shell.recorder, shell.job = recorder, job
+    shell.recorder, shell.job, shell.cell_file = recorder, spec.name, cell_file
     manager: Any = shell.extension_manager
     for extension in spec.extensions:
         try:

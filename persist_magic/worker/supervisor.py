@@ -16,7 +16,7 @@ import sys
 import time
 from dataclasses import replace
 
-from ..errors import PersistError
+from ..errors import PersistError, StoreError
 from ..processes import (
     ALIVE,
     STOPPED,
@@ -221,6 +221,7 @@ class Supervisor:
         job.hold()
         self.run, self.records = self._take()
         self.place: Place | None = None
+        self.slots: Slots | None = None
         self.scheduler_id, self.cluster = os.environ.get(SCHEDULER_ID, ""), os.environ.get(CLUSTER, "")
         os.environ.update({JOB_DIRECTORY: job.path, RUN: str(self.run.number)})
         for name in (RANK, TASK):  # a job that was submitted from a rank or a task of another one is none
@@ -243,7 +244,7 @@ class Supervisor:
                 self._write_handle(self.scheduler_id, None)
             self._start()
             return self._run_child()
-        slots = Slots(Root(os.path.dirname(self.job.path)))
+        slots = self.slots = Slots(Root(os.path.dirname(self.job.path)))
         submitted = self.run.submitted()
         settings = submitted.settings if submitted is not None else {}
         self._write_handle(f"pid {self.me.pid}", self.me)
@@ -275,6 +276,7 @@ class Supervisor:
 
     def _stopped_before_start(self) -> bool:
         """Whether somebody asked to stop the run, which has not started; if so the end has been written."""
+        self.follow()
         cancel = self.job.cancel_request()
         if cancel is None and not self._terminated:
             return False
@@ -286,10 +288,10 @@ class Supervisor:
         """Wait until other jobs are done; what became of them is asked as a person at a shell would."""
         parent = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         code = f"import sys; sys.path.append({parent!r}); from persist_magic.__main__ import main; sys.exit(main())"
-        words = [sys.executable, "-c", code, "--root", os.path.dirname(self.job.path), "wait", *names]
         import subprocess  # slow to import, and few jobs wait for others
 
         for pause in (1.0, 10.0, 60.0, 0.0):
+            words = [sys.executable, "-c", code, "--root", os.path.dirname(self.job.path), "wait", *names]
             waiter = subprocess.Popen(words, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)  # noqa: PLW1509  one thread
             while waiter.poll() is None:
                 if self._stopped_before_start():
@@ -309,12 +311,20 @@ class Supervisor:
         return False
 
     def _wait_for_slot(self, slots: Slots, ticket: str, limit: int) -> bool:
-        while not slots.try_start(ticket, self.me, limit):
+        while not self._may_start(slots, ticket, limit):
             if self._stopped_before_start():
                 return False
             # those far behind look less often
             self._sleep(min(2.0, 0.05 * (1 + max(0, slots.before(ticket) - limit))))
         return True
+
+    def _may_start(self, slots: Slots, ticket: str, limit: int) -> bool:
+        try:
+            return slots.try_start(ticket, self.me, limit)
+        except (OSError, StoreError):
+            if not self.follow():  # else it was looked for where it is no more
+                raise
+            return False
 
     def _start(self) -> None:
         started = Started(time.time(), self.me, None, self.scheduler_id, self.cluster)
@@ -464,10 +474,12 @@ class Supervisor:
 
     # ---- small things
 
-    def follow(self) -> None:
-        """Go on where the job directory is now, if it has been moved."""
-        if self.run.follow() and self.place is not None:
-            self.place.slots.move_to(Root(os.path.dirname(self.job.path)))
+    def follow(self) -> bool:
+        """Go on where the job directory is now, if it has been moved; return whether it has been."""
+        moved = self.run.follow()
+        if moved and self.slots is not None:
+            self.slots.move_to(Root(os.path.dirname(self.job.path)))
+        return moved
 
     def _sleep(self, seconds: float) -> None:
         """Sleep, or less if a signal comes."""
@@ -514,7 +526,7 @@ class Sampler:
     """
 
     def __init__(self, run: RunDirectory, pid: int) -> None:
-        self._path, self._pid = run.usage_path, pid
+        self._run, self._pid = run, pid
         self._last = time.monotonic()
         self._next = self._last + HEARTBEAT_SECONDS
         self._seconds = 0.0
@@ -535,7 +547,8 @@ class Sampler:
         self._next = now + max(HEARTBEAT_SECONDS, took / SAMPLE_SHARE)
         record = Usage(time.time(), every, tuple(round(each, 1) for each in self._cpu), tuple(self._memory))
         with contextlib.suppress(OSError):  # a full disk must not end the supervisor for a sample
-            write_atomic(self._path, record.to_bytes(), sync=False)
+            self._run.follow()
+            write_atomic(self._run.usage_path, record.to_bytes(), sync=False)
 
 
 def pipe() -> tuple[int, int]:
@@ -562,14 +575,15 @@ def _take_run(job: JobDirectory) -> RunDirectory:
     run = job.current_run()
     started = run.started()
     if run.ended() is None:
-        if started is None:
+        if started is None and not os.path.lexists(run.started_path):  # after a loss of power that may be empty
             handle = job.handle()
             waiting = handle.process if handle is not None and handle.run == run.number else None
             if waiting is not None and waiting.pid != os.getpid() and waiting.state() in (ALIVE, STOPPED):
                 raise Refusal(f"run {run.number} of {job.name} is queued; {handle.id if handle else ''} waits with it")
             return run
         if any(
-            process is not None and process.state() in (ALIVE, STOPPED) for process in (started.supervisor, started.child)
+            process is not None and process.state() in (ALIVE, STOPPED)
+            for process in ((started.supervisor, started.child) if started is not None else ())
         ):
             raise Refusal(f"run {run.number} of {job.name} is running")
     _require_elsewhere_dead(job, run, started)

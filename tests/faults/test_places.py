@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,8 +21,9 @@ from tests.test_sweeps import sweep
 WAITING = "import os, time\nprint('begun')\nwhile not os.path.exists({path!r}): time.sleep(0.01)\nprint('done')\nlist('abc')"
 
 
-def start_waiting(session: Session, marker: Path, then: str = "") -> Job:
-    job = session.persist("calc", f"{WAITING.format(path=str(marker))}\n{then}")
+def start_waiting(session: Session, marker: Path, then: str = "", name: str = "calc") -> Job:
+    cell = f"{WAITING.format(path=str(marker))}\n{then}"
+    job = session.persist(name, cell, options=["--slots", "9"])
     wait_until(lambda: job.status().state is JobState.RUNNING and "begun" in job.stdout(), "its start")
     return job
 
@@ -29,6 +32,13 @@ def supervisor_of(job: Job) -> int:
     started = job.directory.current_run().started()
     assert started is not None
     return started.supervisor.pid
+
+
+def holds(pid: int, folder: Path) -> bool:
+    """Whether a process has a folder open: before, nothing of it knows where it stands."""
+    with contextlib.suppress(FileNotFoundError):
+        return any(os.readlink(each.path) == str(folder) for each in os.scandir(f"/proc/{pid}/fd"))
+    return False
 
 
 def moved(session: Session) -> Path:
@@ -64,6 +74,55 @@ def test_a_running_job_that_was_moved_is_cancelled(session: Session, marker: Pat
     assert job.wait(60).state is JobState.CANCELLED
 
 
+def test_a_job_that_was_moved_leaves_a_new_one_of_its_old_name_alone(session: Session, marker: Path, tmp_path: Path) -> None:
+    start_waiting(session, marker)
+    there, later = moved(session), tmp_path / "later"
+    new = start_waiting(session, later, "'new'")
+    marker.touch()
+    assert submission.load("calc", there).fetch(60) == ["a", "b", "c"]
+    assert new.status().state is JobState.RUNNING
+    assert new.directory.current_run().outcome() is None
+    later.touch()
+    assert new.fetch(60) == "new"
+
+
+def test_what_a_moved_job_writes_on_its_way_is_where_it_is(session: Session, marker: Path) -> None:
+    then = """import persist_magic
+persist_magic.progress(1, 2, 'on its way')
+persist_magic.checkpoint(step=3)
+from IPython.display import display
+display('shown')
+raise ValueError('as it should be')"""
+    start_waiting(session, marker, then)
+    job = submission.load("calc", moved(session))
+    marker.touch()
+    assert job.wait(60).reason == "ValueError: as it should be"
+    told = job.progress()
+    assert told is not None
+    assert [bar.text for bar in told.bars] == ["on its way"]
+    assert job.checkpoint() == {"step": 3}
+    assert [each["data"]["text/plain"] for each in job.outputs() if each["output_type"] == "display_data"] == ["'shown'"]
+    assert "calc:1" not in job.stderr()
+    assert "raise ValueError" not in job.stderr()
+    assert not os.path.exists(session.root)
+
+
+def test_a_queued_job_is_moved_and_begins_where_it_is(session: Session, marker: Path) -> None:
+    first = start_waiting(session, marker)
+    waiting = session.persist("next", "'value'", options=["--slots", "1"])
+    handle = waiting.directory.handle()
+    assert handle is not None
+    assert handle.process is not None
+    wait_until(lambda: holds(handle.process.pid, waiting.path), "its place")
+    there = moved(session)
+    job = submission.load("next", there)
+    assert job.status().state is JobState.QUEUED
+    marker.touch()
+    assert job.fetch(60) == "value"
+    assert submission.load(first.name, there).fetch(60) == ["a", "b", "c"]
+    assert not os.path.exists(session.root)
+
+
 def test_a_running_sweep_is_moved(session: Session, marker: Path) -> None:
     cell = f"import os, time\nprint('begun')\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)\nprint(n)\nn * n"
     job = sweep(session, "calc", cell, n=range(5), options=["--slots", "2"])
@@ -91,6 +150,7 @@ def test_a_copy_of_a_running_job_is_no_job_that_runs(session: Session, marker: P
     there = copied(session)
     copy = submission.load("calc", there)
     status = copy.status()
+    assert copy.info()["elapsed"] > 0
     assert (status.state, status.reason) == (JobState.FAILED, f"copied from {job.path} before its end was written there")
     with pytest.raises(JobFailed, match="copied from"):
         copy.fetch()
@@ -104,6 +164,26 @@ def test_a_copy_of_a_running_job_is_no_job_that_runs(session: Session, marker: P
     assert job.directory.runs() == [1]
     copy.cleanup()
     assert job.fetch() == ["a", "b", "c"]
+
+
+def test_a_running_job_that_is_seen_through_another_mount_is_no_copy(
+    session: Session, small_disk: Path, marker: Path, tmp_path: Path
+) -> None:
+    (small_disk / "nothing").mkdir()
+    session.root = str(small_disk / "project" / ".persist")
+    job = start_waiting(session, marker)
+    there = tmp_path / "there"
+    there.mkdir()
+    below = f"lowerdir={small_disk}/project:{small_disk}/nothing"
+    subprocess.run(["mount", "-t", "overlay", "-o", f"ro,{below}", "none", str(there)], check=True)
+    try:
+        seen = submission.load("calc", there / ".persist")
+        assert os.stat(seen.path).st_dev != os.stat(job.path).st_dev
+        assert seen.status().state is JobState.RUNNING
+    finally:
+        subprocess.run(["umount", str(there)], check=True)
+    marker.touch()
+    assert job.fetch(60) == ["a", "b", "c"]
 
 
 def test_a_copy_of_a_queued_job_is_none_that_waits(session: Session, marker: Path) -> None:
@@ -130,16 +210,22 @@ def test_a_copy_of_an_ended_job_is_as_good_as_the_original(session: Session) -> 
 
 
 def test_a_directory_that_is_deleted_under_its_job_is_gone(session: Session, marker: Path, tmp_path: Path) -> None:
-    came_to_its_end = tmp_path / "end"
+    came_to_its_end, later = tmp_path / "end", tmp_path / "later"
     other = session.persist("other", "1")
     job = start_waiting(session, marker, f"open({str(came_to_its_end)!r}, 'w').close()")
-    pid = supervisor_of(job)
-    shutil.rmtree(job.path)
-    with pytest.raises(NoSuchJob):
-        job.status()
+    succeeded = start_waiting(session, marker, name="again")
+    pids = supervisor_of(job), supervisor_of(succeeded)
+    for each in (job, succeeded):
+        shutil.rmtree(each.path)
+        with pytest.raises(NoSuchJob):
+            each.status()
+    new = start_waiting(session, later, "'new'", name="again")
     marker.touch()
-    wait_until(lambda: not alive(pid), "the end of its supervisor")
+    wait_until(lambda: not any(map(alive, pids)), "the end of their supervisors")
     assert came_to_its_end.exists()
-    assert [each.name for each in submission.jobs(session.root)] == ["other"]
+    assert [each.name for each in submission.jobs(session.root)] == ["again", "other"]
     assert not job.path.exists()
     assert other.fetch(60) == 1
+    assert new.status().state is JobState.RUNNING
+    later.touch()
+    assert new.fetch(60) == "new"
