@@ -846,8 +846,8 @@ _trusting: ContextVar[bool] = ContextVar("trusting", default=False)
 def trusting() -> Iterator[None]:
     """Let what others own or may write be unpickled, as long as the block lasts.
 
-    For a colleague's results: ``with trusting(): load("fit", root).fetch()``. What is unpickled can do all that you can do, so
-    it is as if you ran a program of theirs.
+    For a colleague's results: ``with trusting(): load("fit", root).fetch()``. What is unpickled can do all that you can do,
+    so it is as if you ran a program of theirs.
     """
     token = _trusting.set(True)
     try:

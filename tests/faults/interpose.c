@@ -300,8 +300,6 @@ ON_DESCRIPTOR(int, fchmod, (int fd, mode_t mode), (fd, mode))
 ON_DESCRIPTOR(int, futimens, (int fd, const struct timespec times[2]), (fd, times))
 ON_DESCRIPTOR(int, ftruncate, (int fd, off_t size), (fd, size))
 ON_DESCRIPTOR(int, ftruncate64, (int fd, off64_t size), (fd, size))
-ON_DESCRIPTOR(int, posix_fallocate, (int fd, off_t offset, off_t size), (fd, offset, size))
-ON_DESCRIPTOR(int, posix_fallocate64, (int fd, off64_t offset, off64_t size), (fd, offset, size))
 
 static int synced(const char *name, int fd) {
     ON_PATH(fd, "", name, 0);

@@ -272,7 +272,7 @@ def test_a_colleagues_job_is_read_by_who_trusts_them(shell: Shell, root: str, ca
     shell.run("%%persist calc\nnumbers = [1, 2]\nsum(numbers)").wait(60)
     for path in [Path(root), *Path(root).rglob("*")]:
         os.chown(path, 12345, 12345)
-    with pytest.raises(UnsafePath, match="belongs to user 12345.*add --trust"):
+    with pytest.raises(UnsafePath, match=r"belongs to user 12345.*add --trust"):
         shell.run("%persist_fetch calc")
     assert shell.run("%persist_fetch calc --trust") == 3
     shell.run("%persist_fetch calc numbers --trust")
