@@ -98,8 +98,14 @@ def operations(lab: Laboratory, story: Story) -> list[Operation]:
     return list(numbered.values())
 
 
-def problem(lab: Laboratory, story: Story, plan: Plan, answer: Answer, found: Found) -> str:
-    """Return what is wrong with what was found after a harm, and when the command is given again; "" if nothing is."""
+def problem(lab: Laboratory, story: Story, plan: Plan, answer: Answer, found: Found, again: bool = True) -> str:
+    """Return what is wrong with what was found after a harm, and when the command is given again; "" if nothing is.
+
+    Parameters
+    ----------
+    again : bool
+        Whether to give the command again.
+    """
     struck = [each for each in lab.operations() if (each.role, each.number) == (plan.role, plan.number)]
     if not struck:
         return f"{plan}: it never came to that"
@@ -110,9 +116,11 @@ def problem(lab: Laboratory, story: Story, plan: Plan, answer: Answer, found: Fo
         return where
     if not running(found) and (living := lab.living()):
         return f"{where}: but there live {living}"
-    again = give_again(lab, story, found)
-    if not story.at_last(again):
-        return f"{where}; after the same command {again}"
+    if not again:
+        return ""
+    then = give_again(lab, story, found)
+    if not story.at_last(then):
+        return f"{where}; after the same command {then}"
     left = lab.call("what_is_left").value()
     return f"{where}; there is left {left}" if left else ""
 

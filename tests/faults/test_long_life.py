@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .soak import soak
 
-JOBS, FIRST = 60, 20
+JOBS, FIRST = 40, 15
 
 
 def test_many_jobs_leave_nothing_in_their_session(root: str, counted: Callable[[str, int], None]) -> None:
