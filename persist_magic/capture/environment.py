@@ -25,7 +25,7 @@ secrets.
 """
 
 _SECRET = re.compile(
-    r"(?:.*_)?(?:[A-Z]*(?:SECRET|TOKEN|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|APIKEY)S?|KEY|KEYS|AUTH|PASS|PWD)(?:_.*)?"
+    r"(?:.*_)?(?:[A-Z]*(?:TOKEN|(?:SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|APIKEY)S?)(?:_.*)?|KEYS?(?:_.*)?|AUTH|PASS|PWD)"
 )
 _NO_SECRETS = ("PWD", "OLDPWD")
 
