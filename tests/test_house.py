@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from persist_magic import errors
 
 from .conftest import Session, environment
 
+README = Path(__file__).parents[1] / "README.md"
 PACKAGE = Path(persist_magic.__file__).parent
 MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
 
@@ -173,3 +175,13 @@ def test_public_names_are_there() -> None:
     for name in persist_magic.__all__:
         assert getattr(persist_magic, name) is not None
     assert set(persist_magic.__all__) <= set(dir(persist_magic))
+
+
+def test_the_readmes_promises_are_held_by_tests() -> None:
+    promises = README.read_text(encoding="utf-8").partition("## What it promises")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`(test_\w+)`", promises))
+    there = {
+        name for path in README.parent.glob("tests/**/*.py") for name in re.findall(r"def (test_\w+)", path.read_text())
+    }
+    assert len(named) > 20
+    assert named <= there
