@@ -249,11 +249,14 @@ def read(text: str) -> list[int]:
         If it names none.
     """
     found: set[int] = set()
+    left = MOST_TASKS
     for part in filter(None, text.replace(" ", "").split(",")):
         match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", part)
-        if match is None or int(match[2] or match[1]) - int(match[1]) >= MOST_TASKS:
-            raise ValueError(f"{part!r} names no tasks; write them as 3,7,19-40")
-        found.update(range(int(match[1]), int(match[2] or match[1]) + 1))
+        some = range(int(match[1]), int(match[2] or match[1]) + 1) if match is not None else range(0)
+        left -= len(some)
+        if match is None or left < 0:
+            raise ValueError(f"{part!r:.60} names no tasks; write them as 3,7,19-40")
+        found.update(some)
     if not found:
         raise ValueError("no tasks are named; write them as 3,7,19-40")
     return sorted(found)

@@ -733,11 +733,13 @@ class Job:
 
     def _outcome_of(self, status: Status) -> Outcome | None:
         """The cell's own word on a run that has ended, without which none is done."""
-        outcome = self.outcome()
+        outcome, why = self.outcome(), ""
         if outcome is None and status.state is JobState.DONE:
-            raise Damaged(
-                self.name, self.directory.relative(self._run().outcome_path), "it is missing, so is what it tells of"
-            )
+            why = "it is missing, so is what it tells of"
+        elif outcome is not None and outcome.token != self.spec().token:
+            why = "it belongs to another job"
+        if why:
+            raise Damaged(self.name, self.directory.relative(self._run().outcome_path), why)
         return outcome
 
     def _value(self, name: str, kept: KeptValue) -> Any:

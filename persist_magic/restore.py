@@ -516,7 +516,8 @@ class PayloadReader:
             needed = max(offset + length for offset, length, _ in payload.buffers)
             if found.st_size < needed:
                 raise self._damaged(path, f"has {found.st_size} bytes of {needed}")
-            mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+            # no more than that, whatever has been appended; mmap(2) maps no nothing
+            mapped = memoryview(mmap.mmap(file.fileno(), needed, access=mmap.ACCESS_COPY) if needed else bytearray())
         buffers = [mapped[offset : offset + length] for offset, length, _ in payload.buffers]
         if found.st_mtime_ns != payload.sealed * 10**9:
             for buffer, (_, _, written) in zip(buffers, payload.buffers, strict=True):

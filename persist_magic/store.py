@@ -16,10 +16,12 @@ import errno
 import fcntl
 import functools
 import json
+import math
 import os
 import re
 import stat
 import time
+import zlib
 from collections.abc import Container, Iterator
 from contextvars import ContextVar
 
@@ -62,6 +64,7 @@ FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _RUN = re.compile(r"run-([1-9][0-9]{0,8})")
 _LARGEST_RECORD = 256 << 20
+_CHECKSUM = b',\n "checksum": "'
 _LAST_WORDS = 4096
 _STALE_SECONDS = 86400.0
 _DELETE_SECONDS = 2.0
@@ -87,10 +90,13 @@ def check_name(name: str) -> str:
 
 @frozen
 class Record(Frozen):
-    """One JSON file. Unknown fields are ignored on reading, so that a newer minor writer may add some."""
+    """One JSON file. Unknown fields are ignored on reading, so that a newer minor writer may add some.
+
+    Its last field is the CRC-32 of what stands before: a record that is no longer what was written is told as damaged.
+    """
 
     def to_bytes(self) -> bytes:
-        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1).encode() + b"\n"
+        return sealed({"format": FORMAT, **dataclasses.asdict(self)})
 
     def to_line(self) -> bytes:
         """Return the same without line breaks, for a journal."""
@@ -103,10 +109,13 @@ class Record(Frozen):
         Raises
         ------
         Damaged
-            If it is not JSON of this record's shape.
+            If it is not JSON of this record's shape, or not what was written.
         VersionSkew
             If a later format wrote it.
         """
+        body, checked, rest = data.rpartition(_CHECKSUM)
+        if checked and rest != b'%08x"\n}\n' % zlib.crc32(body):
+            raise Damaged(job, what, "it was altered since it was written")
         try:
             values = json.loads(data)
         except (ValueError, RecursionError) as error:
@@ -119,6 +128,12 @@ class Record(Frozen):
             return _build(cls, values)
         except (TypeError, ValueError, KeyError, OverflowError) as error:
             raise Damaged(job, what, f"{error}") from None
+
+
+def sealed(values: dict[str, Any]) -> bytes:
+    """Return a record's file, from what it holds."""
+    body = json.dumps(values, indent=1).encode().removesuffix(b"\n}")
+    return b'%s%s%08x"\n}\n' % (body, _CHECKSUM, zlib.crc32(body))
 
 
 _TYPES: dict[str, Any] = {
@@ -143,7 +158,10 @@ def _build(cls: type[D], values: dict[str, Any]) -> D:
     for name, words in _WORDS.get(cls.__name__, {}).items():
         if arguments[name] not in words:
             raise ValueError(f"{name} is {arguments[name]!r:.60}, none of {', '.join(words)}")
-    return cls(**arguments)
+    made = cls(**arguments)
+    if trouble := getattr(made, "trouble", str)():
+        raise ValueError(trouble)
+    return made
 
 
 @functools.cache
@@ -164,8 +182,9 @@ def _value(annotation: str, value: Any, name: str) -> Any:
                 return _build(nested, value)
         elif isinstance(value, expected) and not (no_bool and isinstance(value, bool)):
             if element is None:
-                if type(value) is int and expected is _TYPES["float"]:
-                    float(value)  # raises for numbers that no float holds
+                # Python's JSON knows NaN and infinity; `float` raises for whole numbers that no float holds
+                if expected is _TYPES["float"] and not math.isfinite(float(value)):
+                    raise ValueError(f"{name} is {value}, which is no amount of anything")
                 return value
             if expected is dict:
                 return {key: _value(element, item, f"{key} of {name}") for key, item in value.items()}
@@ -287,6 +306,19 @@ class Payload(Frozen):
     magic: str
     python: str
     packages: dict[str, Any]
+
+    def trouble(self) -> str:
+        """Return what of it cannot be, if it was read from a file; "" if all can."""
+        good = min(self.size, self.offset) >= 0 and all(map(_is_buffer, self.buffers))
+        return "" if good else "a part of a file is none that there can be"
+
+
+def _is_buffer(entry: Any) -> bool:
+    """Whether it is offset, length and checksum."""
+    if not isinstance(entry, list) or len(entry) != 3:
+        return False
+    offset, length, checksum = entry
+    return type(offset) is type(length) is int and min(offset, length) >= 0 and isinstance(checksum, str)
 
 
 @frozen

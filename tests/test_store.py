@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
@@ -58,6 +59,15 @@ def test_a_record_comes_back_as_it_was() -> None:
     process = ProcessId("h", "b", "n", 3, "77")
     for record in (ENDED, Handle("local", 2, 1.0, "pid 3", process), Started(1.0, process, None)):
         assert type(record).from_bytes(record.to_bytes(), "job", "file") == record
+
+
+@given(st.integers(0), st.integers(1, 255))
+def test_a_record_of_which_one_byte_is_another_is_told(place: int, change: int) -> None:
+    data = bytearray(ENDED.to_bytes())
+    data[place % len(data)] ^= change
+    with contextlib.suppress(Damaged):
+        # only if the field of the checksum has another name now
+        assert Ended.from_bytes(bytes(data), "calc", "ended.json") == ENDED
 
 
 def test_a_newer_minor_may_add_fields() -> None:
@@ -190,10 +200,14 @@ def test_foreign_directories_are_left_alone(session: Session) -> None:
     assert not [entry for entry in os.listdir(session.root) if entry.startswith(".new")]
 
 
-def test_everything_is_private_whatever_the_umask(session: Session) -> None:
+def test_everything_is_private_whatever_the_umask(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = os.umask(0)
+    (tmp_path / "ours").mkdir(mode=0o777)
+    (tmp_path / "ours" / "__init__.py").write_text("two = 2")
+    monkeypatch.syspath_prepend(tmp_path)
+    session.run("import ours")
     try:
-        session.persist("private", "print(1)\nx = 2").wait()
+        assert session.persist("private", "print(1)\nx = ours.two\nx", snapshot=True).fetch(60) == 2
     finally:
         os.umask(before)
     for path in [Path(session.root), *Path(session.root).rglob("*")]:

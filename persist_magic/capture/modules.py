@@ -12,6 +12,7 @@ import importlib.machinery
 import importlib.util
 import marshal
 import os
+import stat
 import sys
 import types
 from collections.abc import Iterable, Iterator, Sequence
@@ -329,7 +330,15 @@ def snapshot(modules: Iterable[LocalModule], folder: str) -> list[str]:
             else:
                 os.makedirs(folder, exist_ok=True)
                 _copy(place, target)
+    _make_private(folder)
     return left_out
+
+
+def _make_private(folder: str) -> None:
+    """Let nobody else see or write what will be imported, whatever the modes of what it was copied from."""
+    for place, _, files in os.walk(folder):
+        for path in (place, *(os.path.join(place, name) for name in files)):
+            os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) & ~0o077)
 
 
 def _copy(source: str, target: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 from persist_magic import submission
 from persist_magic.capture.cell import Source
+from persist_magic.store import sealed
 
 CELLS = {
     "plain": "print('printed')\nfound = {'a': [1, 2.5], 'b': ('x', None)}\nsum(found['a'])",
@@ -69,7 +70,8 @@ def write(folder: Path, place: Path) -> None:
             values = _neutral(json.loads(path.read_text()), words)
             if "sys_path" in values:
                 values["sys_path"] = [str(place)]
-            path.write_text(json.dumps(values, indent=1) + "\n")
+            del values["checksum"]
+            path.write_bytes(sealed(values))
         for script in root.rglob("job.sh"):
             script.write_text("#!/bin/sh\n# was made on another machine\n")
         shutil.copytree(root, folder, ignore=shutil.ignore_patterns(".*"))

@@ -1,3 +1,3 @@
 # %%persist failed --backend local
-print("before")
-raise ValueError("no such luck")
+print('before')
+raise ValueError('no such luck')

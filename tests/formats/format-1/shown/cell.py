@@ -1,5 +1,4 @@
 # %%persist shown --backend local
 from IPython.display import HTML, display
-
-display(HTML("<b>bold</b>"))
-"shown"
+display(HTML('<b>bold</b>'))
+'shown'
