@@ -464,7 +464,7 @@ class Job:
             cancel=self.directory.cancel_request(),
             observed=self.directory.observed(),
             observation=observation,
-            abandoned=submitted is not None and submitted.is_abandoned(),
+            abandoned=started is None and submitted is not None and submitted.is_abandoned(),
             copy_of=self._original(submitted),
         )
 

@@ -94,6 +94,11 @@ class Slots:
         with contextlib.suppress(OSError):
             os.unlink(os.path.join(self._path, name))
 
+    def holder(self, name: str) -> ProcessId | None:
+        """Return the supervisor that waits, or runs, with a ticket; None if none is known to live."""
+        ticket = self._read(name)
+        return ticket.process if ticket is not None else None
+
     def before(self, name: str) -> int:
         """Return how many tickets stand before one; of the dead some may still be among them."""
         return sum(1 for entry in self._entries() if entry < name)

@@ -180,7 +180,18 @@ def _processes(query: Query) -> tuple[ProcessId | None, ProcessId | None]:
     if query.started is not None:
         return query.started.supervisor, query.started.child
     handle = query.handle
-    return (handle.process if handle is not None else None), None
+    return (handle.process if handle is not None else _holder(query)), None
+
+
+def _holder(query: Query) -> ProcessId | None:
+    """Who waits with the run's ticket, should its handle have been lost."""
+    ticket = _ticket(query)
+    return _slots(query.job).holder(ticket) if ticket else None
+
+
+def _ticket(query: Query) -> str:
+    submitted = query.run.submitted()
+    return str(submitted.settings.get("ticket") or "") if submitted is not None else ""
 
 
 def observe(query: Query) -> Observation:
@@ -235,7 +246,7 @@ def _waits_for(query: Query) -> str:
         submitted = query.run.submitted()
         if submitted is not None and (waits := _not_done(query.job, submitted.after)):
             return f"waiting for {', '.join(waits)}"
-        ticket = str(submitted.settings.get("ticket", "")) if submitted is not None else ""
+        ticket = _ticket(query)
         ahead = _slots(query.job).before(ticket) if ticket else 0
     except (OSError, StoreError):
         return ""

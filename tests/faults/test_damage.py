@@ -20,13 +20,14 @@ from typing import Any
 
 import pytest
 
-from persist_magic import monitor, submission
+from persist_magic import monitor, status, submission
 from persist_magic.__main__ import main
 from persist_magic.errors import PersistError
 from persist_magic.job import Job
 from persist_magic.status import JobState
 from persist_magic.sweep import Sweep
 from persist_magic.views import details, table, terminal, wire
+from tests.conftest import Session, wait_until
 from tests.formats.__main__ import CELLS, run
 
 SOON = 10.0
@@ -365,3 +366,49 @@ def test_a_damaged_job_runs_again_or_is_refused(
                 with contextlib.suppress(PersistError):
                     assert what == "checkpoint" or plain(question()) == right[what], f"{file} {what}"
     counted("damaged jobs run again or not", cases)
+
+
+LIVE = "import os, time\nprint('begun', flush=True)\nwhile not os.path.exists({path!r}): time.sleep(0.01)\n'came'"
+
+
+@pytest.mark.parametrize("kind", ["running", "waiting", "sweep"])
+def test_a_live_job_is_neither_deleted_nor_called_ended(
+    session: Session,
+    marker: Path,
+    tmp_path: Path,
+    kind: str,
+    counted: Callable[[str, int], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever becomes of one of its files; when that is there again it comes to its end."""
+    monkeypatch.setattr(status, "SUBMITTING_SECONDS", 0.0)  # it is not just being submitted
+    cell = LIVE.format(path=str(marker))
+    if kind == "waiting":
+        first = session.persist("first", cell, options=["--slots", "1"])
+        wait_until(first.stdout, "the start of the first")
+    more: dict[str, Any] = {"each": [(("n",), [1, 2])]} if kind == "sweep" else {}
+    job = session.persist("live", cell, options=["--slots", "1"], **more)
+    if kind == "waiting":
+        wait_until(lambda: job.status().reason.startswith("waiting for a slot"), "its place in the queue")
+    else:
+        wait_until(lambda: job[0].stdout() if isinstance(job, Sweep) else job.stdout(), "its start")
+    kept, cases = tmp_path / "kept", 0
+    for file in sorted(path for path in job.path.rglob("*") if path.is_file() and path.suffix != ".tmp"):
+        for make in (None, Path.touch, Path.mkdir, os.mkfifo, lambda at: at.write_bytes(b"noise")):
+            os.rename(file, kept)  # the worker goes on writing to the very file
+            if make is not None:
+                make(file)
+            try:
+                with soon():
+                    assert not session.job("live").status().state.ended, file
+            except PersistError:
+                pass
+            with pytest.raises(PersistError), soon():
+                session.job("live").cleanup()
+            if file.is_dir():
+                file.rmdir()
+            os.rename(kept, file)
+            cases += 1
+    marker.touch()
+    assert session.job("live").fetch(60) == (["came", "came"] if kind == "sweep" else "came")
+    counted("damaged files of live jobs", cases)
