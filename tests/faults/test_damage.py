@@ -24,7 +24,9 @@ from persist_magic import monitor, status, submission
 from persist_magic.__main__ import main
 from persist_magic.errors import PersistError
 from persist_magic.job import Job
+from persist_magic.slots import Slots
 from persist_magic.status import JobState
+from persist_magic.store import Root
 from persist_magic.sweep import Sweep
 from persist_magic.views import details, table, terminal, wire
 from tests.conftest import Session, wait_until
@@ -389,7 +391,10 @@ def test_a_live_job_is_neither_deleted_nor_called_ended(
     more: dict[str, Any] = {"each": [(("n",), [1, 2])]} if kind == "sweep" else {}
     job = session.persist("live", cell, options=["--slots", "1"], **more)
     if kind == "waiting":
-        wait_until(lambda: job.status().reason.startswith("waiting for a slot"), "its place in the queue")
+        submitted = job.directory.run(1).submitted()
+        assert submitted is not None
+        ticket = submitted.settings["ticket"]
+        wait_until(lambda: Slots(Root(session.root)).holder(ticket), "its supervisor's place in the queue")
     else:
         wait_until(lambda: job[0].stdout() if isinstance(job, Sweep) else job.stdout(), "its start")
     kept, cases = tmp_path / "kept", 0
