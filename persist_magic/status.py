@@ -221,8 +221,11 @@ def staleness_words(state: JobState, differences: Sequence[str]) -> str:
 
 
 def moment(seconds: float) -> str:
-    """Return a time since the epoch as a date and a time here: "2026-03-01 14:05:09"."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    """Return a time since the epoch as a date and a time here: "2026-03-01 14:05:09"; "?" for one that no calendar has."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return "?"
 
 
 def heartbeat_is_fresh(evidence: Evidence) -> bool:

@@ -12,14 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from persist_magic import each, outputs, store
+from persist_magic import each, outputs, status, store
 from persist_magic.backends import slurm_answers
 from persist_magic.chunks import Chunk
 from persist_magic.errors import PersistError
 from persist_magic.journal import framed
+from persist_magic.monitor import Row
 from persist_magic.processes import ProcessId
 from persist_magic.slots import Slots
+from persist_magic.status import JobState, Status
 from persist_magic.store import JobDirectory, Record, Root
+from persist_magic.views import table, wire
 
 EXAMPLES = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -158,3 +161,22 @@ def test_the_record_readers_are_all_there() -> None:
     assert {"JobSpec", "Submitted", "Handle", "Started", "Outcome", "Ended", "TaskEnded", "Progress"} <= {
         cls.__name__ for cls in RECORDS
     }
+
+
+TIMES = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**18), 10**18).map(float)
+
+
+@EXAMPLES
+@given(time=TIMES, other=TIMES, text=st.text(max_size=9), done=TIMES, total=st.none() | TIMES)
+def test_words_for_any_amount_are_words(time: float, other: float, text: str, done: float, total: float | None) -> None:
+    bar = store.Bar(text, done, total, "it", other)
+    row = Row(
+        "calc", "running", text, submitted=time, started=other, ended=done, progress=store.Progress(time, (bar,)), run=1
+    )
+    for state in JobState:
+        assert Status(state, text, "heartbeat", time, 1).describe(other)
+    assert status.moment(time)
+    assert status.duration(abs(time))
+    status.progress_words(row.progress, other)
+    table.table([row])
+    json.dumps(wire.changes([row], {}), allow_nan=False)
