@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from persist_magic import monitor
+from persist_magic.errors import StoreError
 from persist_magic.monitor import Poller, Row
 
 from .conftest import Session, wait_until
@@ -147,7 +148,10 @@ def test_files_that_are_none_damage_their_own_job_only(session: Session) -> None
     (bar / "progress.json").write_text(
         f'{{"format": 1, "time": 0, "bars": [{{"text": "", "done": {many}, "total": 1, "unit": "it", "elapsed": 1}}]}}'
     )
-    assert states(Poller()) == {"bar": "failed", "good": "failed", "log": "damaged"}
+    # what became of them other files prove
+    assert states(Poller()) == {"bar": "failed", "good": "failed", "log": "failed"}
+    with pytest.raises(StoreError, match=r"cannot read .*stdout: it is no regular file"):
+        session.job("log").stdout()
 
 
 def test_a_heart_that_beats_again_takes_the_age_back(session: Session, marker: Path) -> None:

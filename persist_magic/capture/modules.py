@@ -335,10 +335,15 @@ def snapshot(modules: Iterable[LocalModule], folder: str) -> list[str]:
 
 
 def _make_private(folder: str) -> None:
-    """Let nobody else see or write what will be imported, whatever the modes of what it was copied from."""
+    """Let nobody else see or write what will be imported, whatever the modes of what it was copied from, and the umask.
+
+    The bytecode that Python keeps beside it is imported, too.
+    """
     for place, _, files in os.walk(folder):
         for path in (place, *(os.path.join(place, name) for name in files)):
             os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) & ~0o077)
+    for place, _, _ in list(os.walk(folder)):
+        os.makedirs(os.path.join(place, "__pycache__"), mode=0o700, exist_ok=True)
 
 
 def _copy(source: str, target: str) -> None:
