@@ -1296,8 +1296,10 @@ class JobDirectory:
         return file
 
     def check_trusted(self, deepest: str) -> None:
-        """Raise UnsafePath unless root, job directory and `deepest` are this user's alone."""
-        for directory in dict.fromkeys((os.path.dirname(self.path), self.path, deepest)):
+        """Raise UnsafePath unless the root and all directories from there down to `deepest` are this user's alone."""
+        below = [part for part in deepest[len(self.path) :].split("/") if part]
+        steps = ["/".join((self.path, *below[:depth])) for depth in range(len(below) + 1)]
+        for directory in (os.path.dirname(self.path), *steps):
             check_trusted(directory)
 
     def delete_run(self, run: RunDirectory) -> None:

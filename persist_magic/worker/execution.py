@@ -235,6 +235,8 @@ class Execution:
         except OSError as error:
             raise FileNotFoundError(f"the session's directory {spec.cwd!r} cannot be entered: {error.strerror}") from None
         self._watch_imports()
+        if spec.snapshot:
+            self.job.check_trusted(self.job.modules_path)
         captured = read_session(self.job, spec.payload)  # while nothing of the session's can shadow what that needs
         _lay_path((self.job.modules_path, *spec.sys_path) if spec.snapshot else spec.sys_path)
         sys.argv = [self.cell_file]

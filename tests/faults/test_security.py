@@ -271,6 +271,19 @@ def test_nothing_is_run_that_others_may_have_written(pickled: Job, file: str, ha
     assert any(why in words for why in ("others may write", "belongs to user 12345", "is a link")), words
 
 
+def test_no_module_is_imported_that_others_may_have_written(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ours.py").write_text("two = 2")
+    monkeypatch.syspath_prepend(tmp_path)
+    session.run("import ours")
+    job = session.persist("calc", "ours.two", snapshot=True)
+    assert job.fetch(60) == 2
+    (job.path / "modules").chmod(0o770)
+    with pytest.raises(JobFailed, match="modules is not safe: others may write it"):
+        job.rerun().fetch(60)
+
+
 def test_a_colleagues_job_is_read_by_who_trusts_them(shell: Shell, root: str, capsys: pytest.CaptureFixture[str]) -> None:
     shell.run("%%persist calc\nnumbers = [1, 2]\nsum(numbers)").wait(60)
     for path in [Path(root), *Path(root).rglob("*")]:
