@@ -24,8 +24,10 @@ from types import TracebackType
 from . import configuration
 from .processes import Process, launch, listens_on_port, listens_on_socket, live_processes, with_descendants
 
-PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server-core", "mariadb-client-core", "openmpi-bin")
-"""What apt-get installs for it on Debian; openmpi-bin brings the libraries of PMIx and MPI that ``srun`` hands to its tasks."""
+PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server-core", "mariadb-client-core", "openmpi-bin", "libpmix-dev")
+"""What apt-get installs for it on Debian; openmpi-bin brings the libraries of PMIx and MPI that ``srun`` hands to its tasks,
+and libpmix-dev the name by which Slurm loads PMIx.
+"""
 PATIENCE = 60.0
 """Seconds until a daemon or a program that does not answer is given up."""
 
