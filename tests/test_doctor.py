@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -314,6 +315,7 @@ def test_findings_come_as_they_are_made_and_an_interrupt_takes_the_job_back(root
         env=environment(TERM="xterm-256color", COLUMNS="60"),
         dimensions=(40, 60),
         encoding="utf-8",
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what a shell starts with & ignores it
     )
     terminal.expect("notebooks", timeout=60)
     shown = str(terminal.before)
