@@ -16,6 +16,7 @@ import time
 from dataclasses import asdict
 
 from .errors import PersistError
+from .files import open_regular
 from .processes import ProcessId
 from .records import Frozen, frozen
 from .store import Root, write_atomic, write_new
@@ -140,7 +141,7 @@ class Slots:
         path = os.path.join(self._path, name)
         try:
             drawn = int(name.partition("-")[0]) / 1e9
-            with open(path, "rb") as file:
+            with open_regular(path) as file:
                 values = json.loads(file.read())
             process, drawer = (ProcessId(**values[of]) if of in values else None for of in ("process", "drawn_by"))
         except FileNotFoundError:

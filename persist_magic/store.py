@@ -796,11 +796,16 @@ def sync_directory(path: str) -> None:
     Not all can sync a directory, and what was renamed is there whole all the same; SQLite goes on as well.
     """
     with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_path(path)
+
+
+def sync_path(path: str) -> None:
+    """Make a directory durable, or what others have written to a file."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def create_file(path: str, mode: int = 0o600, *, readable: bool = False) -> BinaryIO:

@@ -288,7 +288,7 @@ def submit(
             _write(work, spec, each, _cell_text(name, source, backend, options), runner.script(final, spec))
             with place.lock():
                 place.finish_replacements()
-                if final.exists():
+                if takes_the_place := final.exists():
                     older = load(name, place.path)
                     if not replace and not _was_never_taken(older, captured, mpi):
                         return _attach(older, captured, mpi)
@@ -307,7 +307,7 @@ def submit(
                     directory=final.path,
                 )
                 write_new(work.run(1).submitted_path, submitted.to_bytes())
-                aside = place.publish(work, replace=final.exists())
+                aside = place.publish(work, replace=takes_the_place)
 
         def undo() -> None:
             place.delete(final, kept=aside)

@@ -23,7 +23,7 @@ from ..errors import BackendError, PersistError, StoreError
 from ..processes import ALIVE, GONE, REBOOTED, STOPPED, ProcessId, descendants
 from ..slots import Slots, cores
 from ..status import Observation, Word
-from ..store import Handle, JobDirectory, JobSpec, Root, RunDirectory, told, write_atomic
+from ..store import Handle, JobDirectory, JobSpec, Root, RunDirectory, Submitted, told, write_atomic
 from ..tasks import ledger
 from .base import Launch, Predecessor, Query, Tasks
 from .script import script
@@ -140,7 +140,8 @@ class _LocalLaunch(Launch):
 
     def start(self, directory: JobDirectory, run: RunDirectory) -> Handle:
         with told("write", directory.launch_log_path):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+            # not blocking: a FIFO in its place is told and not waited for
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
             os.close(os.open(directory.launch_log_path, flags, 0o600))
         try:
             pid = _launch(directory)
@@ -185,12 +186,11 @@ def _processes(query: Query) -> tuple[ProcessId | None, ProcessId | None]:
 
 def _holder(query: Query) -> ProcessId | None:
     """Who waits with the run's ticket, should its handle have been lost."""
-    ticket = _ticket(query)
+    ticket = _ticket(query.run.submitted())
     return _slots(query.job).holder(ticket) if ticket else None
 
 
-def _ticket(query: Query) -> str:
-    submitted = query.run.submitted()
+def _ticket(submitted: Submitted | None) -> str:
     return str(submitted.settings.get("ticket") or "") if submitted is not None else ""
 
 
@@ -246,7 +246,7 @@ def _waits_for(query: Query) -> str:
         submitted = query.run.submitted()
         if submitted is not None and (waits := _not_done(query.job, submitted.after)):
             return f"waiting for {', '.join(waits)}"
-        ticket = _ticket(query)
+        ticket = _ticket(submitted)
         ahead = _slots(query.job).before(ticket) if ticket else 0
     except (OSError, StoreError):
         return ""

@@ -342,7 +342,6 @@ def _make_private(folder: str) -> None:
     for place, _, files in os.walk(folder):
         for path in (place, *(os.path.join(place, name) for name in files)):
             os.chmod(path, stat.S_IMODE(os.stat(path).st_mode) & ~0o077)
-    for place, _, _ in list(os.walk(folder)):
         os.makedirs(os.path.join(place, "__pycache__"), mode=0o700, exist_ok=True)
 
 

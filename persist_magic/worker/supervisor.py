@@ -581,9 +581,8 @@ def _take_run(job: JobDirectory) -> RunDirectory:
             if waiting is not None and waiting.pid != os.getpid() and waiting.state() in (ALIVE, STOPPED):
                 raise Refusal(f"run {run.number} of {job.name} is queued; {handle.id if handle else ''} waits with it")
             return run
-        if any(
-            process is not None and process.state() in (ALIVE, STOPPED)
-            for process in ((started.supervisor, started.child) if started is not None else ())
+        if started is not None and any(
+            process is not None and process.state() in (ALIVE, STOPPED) for process in (started.supervisor, started.child)
         ):
             raise Refusal(f"run {run.number} of {job.name} is running")
     _require_elsewhere_dead(job, run, started)

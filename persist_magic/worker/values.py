@@ -12,7 +12,7 @@ import types
 
 from ..capture import explain
 from ..capture.payload import BufferFile, CannotPickle, PayloadWriter, deeply, write_names
-from ..store import JobSpec, KeptValue, Payload, buffers_path, create_file, open_to_append, sync_file
+from ..store import JobSpec, KeptValue, Payload, buffers_path, create_file, open_to_append, sync_file, sync_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -111,11 +111,7 @@ def sync_values(path: str) -> None:
     """Wait until the disk has what was written to the files of values that several write."""
     for each in (path, buffers_path(path)):
         with contextlib.suppress(FileNotFoundError):
-            descriptor = os.open(each, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_path(each)
 
 
 def changed_in_place(spec: JobSpec, before: dict[str, int], namespace: dict[str, Any]) -> list[str]:

@@ -110,11 +110,6 @@ def harms(path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
 # ---------------------------------------------------------------- the corpus
 
 
-def _pretend_elsewhere(root: Path) -> None:
-    """Move the corpus: what is copied from it is then no copy of something that is still there."""
-    root.rename(root.with_name("corpus"))
-
-
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Job directories of every kind, as real runs have left them."""
@@ -124,15 +119,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     try:
         run(str(root))
         job = submission.persist(_wait_for_ever, "cancelled", root=root)
-        while job.status().state is JobState.QUEUED:
-            pass
+        wait_until(lambda: job.status().state is JobState.RUNNING, "its start")
         job.cancel(force=True)
         job.wait(60)
         submission.persist(sum, "good", args=([20, 22],), root=root).wait(60)
     finally:
         sys.modules["__main__"] = before
-    _pretend_elsewhere(root)
-    return folder / "corpus"
+    # elsewhere: what is copied from it is then no copy of something that is still there
+    return root.rename(folder / "corpus")
 
 
 def _wait_for_ever() -> None:

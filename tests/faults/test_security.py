@@ -92,7 +92,7 @@ def test_options_that_would_run_something_else_are_refused(option: list[str]) ->
     ["..", "../calc", "calc/../../x", "cаlc", "calc\u200b", "calc．x", "CON\n", "-rf", ".lock", ".slots", ".new-a", "~root"],
 )
 def test_no_name_leaves_the_root_or_looks_like_another(session: Session, name: str) -> None:
-    before = session.root and os.path.exists(session.root)
+    before = os.path.exists(session.root)
     for refuse in (
         lambda: session.persist(name, "1"),
         lambda: session.job(name),
