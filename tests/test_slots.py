@@ -76,6 +76,7 @@ def test_damaged_tickets_stop_nobody(slots: Slots, root: str) -> None:
     ]:
         (place / name).write_text(content)
     (place / "00000000000000000003-directory").mkdir()
+    os.mkfifo(place / "00000000000000000004-fifo")
     assert slots.try_start(mine, ME, 1)
 
 

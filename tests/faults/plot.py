@@ -5,12 +5,12 @@ Owns what every such test does: lay the state, give the command, look with a fre
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .laboratory import Answer, Laboratory, Operation, Plan
-from .stories import BYSTANDER_VALUE
+from .stories import BYSTANDER_VALUE, EDITED_VALUE, VALUE
 
 Found = dict[str, Any]
 
@@ -68,6 +68,25 @@ class Story:
 
 SMALL = done(42)
 SWEPT = done([10, 20, 30])
+
+
+STORIES = [
+    # a session that dies never makes a job fail
+    Story("bystander", "submit", "session", (absent, not_taken, done(VALUE)), done(VALUE)),
+    Story("bystander", "submit_small", "supervisor", (failed, SMALL), SMALL),
+    Story("bystander", "submit", "child", (failed, done(VALUE)), done(VALUE)),
+    Story("bystander", "submit_sweep", "session", (absent, not_taken, SWEPT), SWEPT),
+    Story("bystander", "submit_sweep", "supervisor", (failed, SWEPT), SWEPT),
+    Story("bystander", "submit_sweep", "child", (failed, SWEPT), SWEPT),
+    Story("bystander", "submit_sweep", "task", (failed, SWEPT), SWEPT),
+    Story("done", "submit_edited", "session", (SMALL, not_taken, done(EDITED_VALUE)), done(EDITED_VALUE)),
+    Story("done", "rerun", "session", (SMALL, not_taken), SMALL),
+    Story("done", "rerun", "supervisor", (failed, SMALL), SMALL),
+    Story("done", "clean", "session", (SMALL, absent), absent),
+    Story("running", "cancel", "session", (running, cancelled), cancelled),
+    Story("running", "cancel", "supervisor", (running, cancelled), cancelled),
+    Story("running", "cancel", "child", (cancelled,), cancelled),
+]
 
 
 def begin(lab: Laboratory, story: Story, plan: Plan | None = None) -> int:
@@ -132,3 +151,13 @@ def give_again(lab: Laboratory, story: Story, found: Found) -> Found:
     assert not answer.error or (answer.error == "NoSuchJob" and absent(found) and command == "clean"), answer
     again: Found = lab.call("look").value()
     return again
+
+
+def go_through(lab: Laboratory, story: Story, plans: Sequence[Plan], wrong: Callable[[Plan, Answer, Found], str]) -> None:
+    """Let a story happen with each harm; fail with all that is wrong, as told by the judge, "" if nothing is."""
+    problems = []
+    for plan in plans:
+        begin(lab, story, plan)
+        if words := wrong(plan, *tell(lab, story, plan)):
+            problems.append(words)
+    assert not problems, "\n".join([f"{len(problems)} of {len(plans)} harms:", *problems])

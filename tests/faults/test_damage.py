@@ -22,7 +22,7 @@ import pytest
 
 from persist_magic import monitor, status, submission
 from persist_magic.__main__ import main
-from persist_magic.errors import PersistError
+from persist_magic.errors import PersistError, StoreError
 from persist_magic.job import Job
 from persist_magic.slots import Slots
 from persist_magic.status import JobState
@@ -411,3 +411,13 @@ def test_a_live_job_is_neither_deleted_nor_called_ended(
     marker.touch()
     assert session.job("live").fetch(60) == (["came", "came"] if kind == "sweep" else "came")
     counted("damaged files of live jobs", cases)
+
+
+def test_a_log_that_is_a_fifo_keeps_no_job_from_being_refused(session: Session) -> None:
+    job = session.persist("calc", "1")
+    job.wait(60)
+    (job.path / "launch.log").unlink()
+    os.mkfifo(job.path / "launch.log")
+    with pytest.raises(StoreError), soon():
+        job.rerun()
+    assert job.fetch() == 1

@@ -12,50 +12,20 @@ from collections.abc import Callable, Iterator, Sequence
 import pytest
 
 from .laboratory import Answer, Laboratory, Operation, Plan
-from .plot import (
-    SMALL,
-    SWEPT,
-    Found,
-    Story,
-    absent,
-    begin,
-    cancelled,
-    done,
-    failed,
-    not_taken,
-    operations,
-    problem,
-    running,
-    tell,
-)
-from .stories import EDITED_VALUE, VALUE
+from .plot import STORIES, Found, Story, go_through, not_taken, operations, problem
 
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT)
 
-OF_SESSIONS = [
-    Story("bystander", "submit", "session", (absent, not_taken, done(VALUE)), done(VALUE)),
-    Story("bystander", "submit_sweep", "session", (absent, not_taken, SWEPT), SWEPT),
-    Story("done", "submit_edited", "session", (SMALL, not_taken, done(EDITED_VALUE)), done(EDITED_VALUE)),
-    Story("done", "rerun", "session", (SMALL, not_taken), SMALL),
-    Story("done", "clean", "session", (SMALL, absent), absent),
-    Story("running", "cancel", "session", (running, cancelled), cancelled),
-]
-
+OF_SESSIONS = [story for story in STORIES if story.role == "session"]
 OF_WORKERS = [
-    Story("bystander", "submit_small", "supervisor", (failed, SMALL), SMALL),
-    Story("bystander", "submit", "child", (failed, done(VALUE)), done(VALUE)),
-    Story("bystander", "submit_sweep", "supervisor", (failed, SWEPT), SWEPT),
-    Story("bystander", "submit_sweep", "child", (failed, SWEPT), SWEPT),
-    Story("bystander", "submit_sweep", "task", (failed, SWEPT), SWEPT),
-    Story("running", "cancel", "supervisor", (running, cancelled), cancelled),
-    Story("running", "cancel", "child", (cancelled,), cancelled),
-]
+    story for story in STORIES if story.role != "session" and story.command != "rerun"
+]  # which is as the first run
 
 
 def errors_of(story: Story, operation: Operation) -> Sequence[int]:
     """All errors for what is written when a job is submitted and runs; for everything else one of them in turn."""
-    thorough = story in (OF_SESSIONS[0], *OF_WORKERS[:5]) and "write" in operation.call
-    return ERRORS if thorough else ERRORS[operation.number % len(ERRORS) :][:1]
+    submits = story.begin == "bystander" and (story.role != "session" or story.command == "submit")
+    return ERRORS if submits and "write" in operation.call else ERRORS[operation.number % len(ERRORS) :][:1]
 
 
 def harms(lab: Laboratory, story: Story, lasting: bool) -> Iterator[Plan]:
@@ -78,30 +48,26 @@ def unchanged(story: Story, plan: Plan, answer: Answer, found: Found) -> bool:
 
 @pytest.mark.parametrize("story", OF_SESSIONS, ids=str)
 def test_the_disk_refuses_a_session(lab: Laboratory, story: Story, counted: Callable[[str, int], None]) -> None:
-    problems = []
     plans = list(harms(lab, story, lasting=True))
-    for plan in plans:
-        begin(lab, story, plan)
-        answer, found = tell(lab, story, plan)
+
+    def wrong(plan: Plan, answer: Answer, found: Found) -> str:
         if answer.error and not answer.ours:
-            problems.append(f"{plan}: not told as ours: {answer.error} {answer['words']}\n{answer['trace']}")
-        elif not unchanged(story, plan, answer, found):
-            problems.append(f"{plan}: {answer.error} {answer.get('words', '')} yet found {found}")
-        elif wrong := problem(lab, story, plan, answer, found):
-            problems.append(wrong)
-    assert not problems, "\n".join([f"{len(problems)} of {len(plans)} errors:", *problems])
+            return f"{plan}: not told as ours: {answer.error} {answer['words']}\n{answer['trace']}"
+        if not unchanged(story, plan, answer, found):
+            return f"{plan}: {answer.error} {answer.get('words', '')} yet found {found}"
+        return problem(lab, story, plan, answer, found)
+
+    go_through(lab, story, plans, wrong)
     counted("refused operations", len(plans))
 
 
 @pytest.mark.parametrize("story", OF_WORKERS, ids=str)
 def test_the_disk_refuses_a_job(lab: Laboratory, story: Story, counted: Callable[[str, int], None]) -> None:
-    problems = []
     plans = list(harms(lab, story, lasting=False))
-    for plan in plans:
-        begin(lab, story, plan)
-        answer, found = tell(lab, story, plan)
+
+    def wrong(plan: Plan, answer: Answer, found: Found) -> str:
         assert not answer.error, answer
-        if wrong := problem(lab, story, plan, answer, found, again=plan.number % 3 == 0):
-            problems.append(wrong)
-    assert not problems, "\n".join([f"{len(problems)} of {len(plans)} errors:", *problems])
+        return problem(lab, story, plan, answer, found, again=plan.number % 3 == 0)
+
+    go_through(lab, story, plans, wrong)
     counted("refused operations", len(plans))
