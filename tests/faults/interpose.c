@@ -242,49 +242,31 @@ int openat64(int directory, const char *path, int flags, ...) {
     return opened("open", directory, path, flags, mode);
 }
 
+/* A write: half of it is `half`, all of it `whole_of_it`. */
+#define WRITTEN(call, fd, counts, half, whole_of_it)                                                                             \
+    char whole[PATH_MAX];                                                                                                        \
+    const char *path = (counts) ? of_descriptor(fd, whole) : NULL;                                                               \
+    if (path) {                                                                                                                  \
+        int number = strike(call, path, 0);                                                                                      \
+        if (number < 0) {                                                                                                        \
+            half;                                                                                                                \
+            die(0);                                                                                                              \
+        }                                                                                                                        \
+        FAIL(number);                                                                                                            \
+        remember(path);                                                                                                          \
+    }                                                                                                                            \
+    return whole_of_it
+
 ssize_t write(int fd, const void *data, size_t size) {
-    char whole[PATH_MAX];
-    const char *path = size ? of_descriptor(fd, whole) : NULL;
-    if (path) {
-        int number = strike("write", path, 0);
-        if (number < 0) {
-            syscall(SYS_write, fd, data, size / 2);
-            die(0);
-        }
-        FAIL(number);
-        remember(path);
-    }
-    return syscall(SYS_write, fd, data, size);
+    WRITTEN("write", fd, size, syscall(SYS_write, fd, data, size / 2), syscall(SYS_write, fd, data, size));
 }
 
-ssize_t writev(int fd, const struct iovec *parts, int number_of_parts) {
-    char whole[PATH_MAX];
-    const char *path = of_descriptor(fd, whole);
-    if (path) {
-        int number = strike("writev", path, 0);
-        if (number < 0) {
-            syscall(SYS_writev, fd, parts, number_of_parts / 2);
-            die(0);
-        }
-        FAIL(number);
-        remember(path);
-    }
-    return syscall(SYS_writev, fd, parts, number_of_parts);
+ssize_t writev(int fd, const struct iovec *parts, int count_of_parts) {
+    WRITTEN("writev", fd, 1, syscall(SYS_writev, fd, parts, count_of_parts / 2), syscall(SYS_writev, fd, parts, count_of_parts));
 }
 
 static ssize_t pwritten(int fd, const void *data, size_t size, off_t offset) {
-    char whole[PATH_MAX];
-    const char *path = of_descriptor(fd, whole);
-    if (path) {
-        int number = strike("pwrite", path, 0);
-        if (number < 0) {
-            syscall(SYS_pwrite64, fd, data, size / 2, offset);
-            die(0);
-        }
-        FAIL(number);
-        remember(path);
-    }
-    return syscall(SYS_pwrite64, fd, data, size, offset);
+    WRITTEN("pwrite", fd, 1, syscall(SYS_pwrite64, fd, data, size / 2, offset), syscall(SYS_pwrite64, fd, data, size, offset));
 }
 
 ssize_t pwrite(int fd, const void *data, size_t size, off_t offset) { return pwritten(fd, data, size, offset); }
