@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     verbs = parser.add_subparsers(dest="verb", metavar="COMMAND", required=True)
     for name, verb in commands.VERBS.items():
-        verb.configure(verbs.add_parser(name, help=verb.help, description=verb.help, allow_abbrev=False))
+        commands.configure(name, verbs.add_parser(name, help=verb.help, description=verb.help, allow_abbrev=False))
     parsed = parser.parse_args(words)
     if options is not None and not commands.VERBS[parsed.verb].takes_options:
         parser.error(f"{parsed.verb} takes nothing after --")

@@ -399,14 +399,9 @@ VERBS = {
     "show": Verb("show what a job has put out so far, and its result", _show_words, _show),
     "export": Verb("write a notebook with a job's cell, output and facts", _export_words, _export),
     "clean": Verb("delete jobs that have ended", _clean_words, _clean),
-    "rerun": Verb("run a job's capture once more; -- OPTIONS go to its backend", _rerun_words, _rerun, True),
+    "rerun": Verb("run a job's capture once more", _rerun_words, _rerun, True),
     "tasks": Verb("show the tasks of a sweep: what each is given, its state, its result", _tasks_words, _tasks),
-    "doctor": Verb(
-        "look whether all that jobs need is there, and say how to mend it; -- OPTIONS go to the backend that is tried",
-        _doctor_words,
-        _doctor,
-        True,
-    ),
+    "doctor": Verb("look whether all that jobs need is there, and say how to mend it", _doctor_words, _doctor, True),
 }
 
 
@@ -418,10 +413,18 @@ def split_options(words: list[str]) -> tuple[list[str], list[str] | None]:
     return words[:at], words[at + 1 :]
 
 
+def configure(verb: str, parser: argparse.ArgumentParser) -> None:
+    """Add the words of a verb to a parser, and to its usage line what `split_options` takes off before."""
+    VERBS[verb].configure(parser)
+    if VERBS[verb].takes_options:
+        usage = parser.format_usage().removeprefix("usage: ").rstrip()
+        parser.usage = f"{usage} [-- BACKEND OPTIONS]".replace("%", "%%")
+
+
 def verb_parser(verb: str, program: str) -> Parser:
     """Return the parser of a verb, for `program` in its usage line."""
     parser = Parser(prog=program, description=VERBS[verb].help, allow_abbrev=False)
-    VERBS[verb].configure(parser)
+    configure(verb, parser)
     return parser
 
 

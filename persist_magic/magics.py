@@ -76,6 +76,7 @@ def _with_value(option: str, words: list[str]) -> list[str]:
 
 def _manual(parser: commands.Parser) -> Callable[[F], F]:
     """Put the words that a magic takes below its docstring, which is its manual page."""
+    parser.description = None  # the docstring says more
 
     def add(function: F) -> F:
         function.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\n{parser.format_help()}"
@@ -321,13 +322,27 @@ class PersistMagics(Magics):
     @line_magic
     @_verb("status")
     def persist_status(self, line: str) -> None:
-        """Show the jobs with their states: where from, since when, and why; in a notebook as a live dashboard."""
+        """Show the jobs with their states: where, since when, and why.
+
+            %persist_status               all jobs: in a notebook a live dashboard, in a terminal a table
+            %persist_status calcpi train  these
+            %persist_status --watch       live in a terminal, too, until Ctrl-C
+
+        A state is what the job's files and its backend prove. If neither can be asked, the last proven one stands, with
+        its age: ``running when last seen 12 min ago``.
+        """
         self._run("status", line)
 
     @line_magic
     @_verb("wait")
     def persist_wait(self, line: str) -> None:
-        """Wait until jobs have ended. Interrupting the wait does not touch them."""
+        """Wait until jobs have ended, and say how.
+
+            %persist_wait prepare train
+            %persist_wait train --timeout 60
+
+        Interrupting the wait does not touch the jobs.
+        """
         self._run("wait", line)
 
     @line_magic
@@ -337,9 +352,12 @@ class PersistMagics(Magics):
 
             %persist_fetch calcpi
             %persist_fetch train model scores
+            pi = %persist_fetch calcpi --quiet
 
         Variables that are named come into the session instead of the outputs; of a job that failed, as they were when it
-        failed.
+        failed. A name that the session has is never overwritten, unless you say ``--overwrite``. Of a sweep the results come
+        as a list, in order; if tasks have failed, an error lists them, and ``--errors return`` gives the errors in their
+        places.
         """
         with _one_line():
             words = _fetch_parser().parse_args(_words(line))
@@ -410,6 +428,8 @@ class PersistMagics(Magics):
     def persist_show(self, line: str) -> None:
         """Show what a job's cell has put out so far: text, figures, result, error; as if it had run here.
 
+            %persist_show calcpi
+
         Nothing is waited for, and no result is loaded but plain data.
         """
         with _one_line():
@@ -426,31 +446,68 @@ class PersistMagics(Magics):
     @line_magic
     @_verb("log")
     def persist_log(self, line: str) -> None:
-        """Show what a job prints."""
+        """Show what a job prints, as a terminal would show it.
+
+            %persist_log calcpi
+            %persist_log calcpi --follow     as it comes, until the job ends or Ctrl-C
+            %persist_log calcpi --tail 20
+            %persist_log calcpi --err        stderr
+            %persist_log fit --task 3        a task of a sweep
+
+        Of a log longer than a megabyte the end is shown, and where the rest is.
+        """
         self._run("log", line)
 
     @line_magic
     @_verb("cancel")
     def persist_cancel(self, line: str) -> None:
-        """Stop jobs: KeyboardInterrupt in the cell, ten seconds for its ``finally``, then SIGKILL for all its processes."""
+        """Stop jobs: KeyboardInterrupt in the cell, ten seconds for its ``finally``, then SIGKILL for all its processes.
+
+            %persist_cancel calcpi train
+            %persist_cancel calcpi --force   SIGKILL at once
+            %persist_cancel fit --task 3,7-9
+
+        What a cancelled job had printed, and its variables, stay until it is cleaned.
+        """
         self._run("cancel", line)
 
     @line_magic
     @_verb("clean")
     def persist_clean(self, line: str) -> None:
-        """Delete jobs that have ended, with all their runs: ``NAME…``, ``--done``, ``--failed`` or ``--older 7d``."""
+        """Delete jobs that have ended, with all their runs.
+
+            %persist_clean calcpi train
+            %persist_clean --failed
+            %persist_clean --done --older 7d
+
+        A job that lives is not deleted: ``%persist_cancel`` it first.
+        """
         self._run("clean", line)
 
     @line_magic
     @_verb("rerun")
     def persist_rerun(self, line: str) -> None:
-        """Run a job's capture once more, as the next run; older runs stay until the job is cleaned."""
+        """Run what was captured once more, as the job's next run; older runs stay until the job is cleaned.
+
+            %persist_rerun calcpi
+            %persist_rerun train -- -t 8:00:00   with more options of its backend; the last one counts
+            %persist_rerun fit --failed          of a sweep only what is not done
+
+        The cell and its data are those of the first submission, whatever the session has now; ``%%persist NAME --replace``
+        submits an edited cell.
+        """
         self._run("rerun", line)
 
     @line_magic
     @_verb("tasks")
     def persist_tasks(self, line: str) -> None:
-        """Show the tasks of a sweep: what each is given, its state, how long it took, and its result."""
+        """Show the tasks of a sweep: what each is given, its state, how long it took, and its result.
+
+            %persist_tasks fit
+            %persist_tasks fit --state failed
+
+        ``job.table()`` gives the same as a DataFrame, results included.
+        """
         self._run("tasks", line)
 
     @line_magic
@@ -458,8 +515,8 @@ class PersistMagics(Magics):
     def persist_doctor(self, line: str) -> None:
         """Look whether all that jobs need is there: the root, the packages, each backend, the kernel; say how to mend it.
 
-            %persist_doctor                                  everything
-            %persist_doctor --slurm -- -p debug -A project   Slurm, with these options for its tiny job
+            %persist_doctor                                 everything
+            %persist_doctor --slurm -- -p debug -A project  Slurm, with these options for its tiny job
 
         A tiny job is run on each backend, in a hidden folder of the root, and deleted again. No other job is touched.
         """
