@@ -275,6 +275,14 @@ def test_nothing_beside_the_notebook_shadows_what_the_worker_needs(
         session.persist("bad", "1 / 0").fetch(60)
 
 
+def test_a_script_may_start_the_interpreter(session: Session, tmp_path: Path) -> None:
+    script = tmp_path / "in the image"
+    script.write_text(f'#!/bin/sh\nIMAGE=new exec "{sys.executable}" "$@"\n')
+    script.chmod(0o755)
+    session.run("def image(): return os.environ['IMAGE']")
+    assert session.persist("contained", "import os\nimage()", python=str(script)).fetch(60) == "new"
+
+
 def test_a_lost_session_directory_is_told(
     session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, marker: Path
 ) -> None:
