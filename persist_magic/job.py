@@ -394,13 +394,25 @@ class Variables(Mapping[str, Any]):
 
 
 class Job:
-    """A job, known by its name within a root. Making one touches no file.
+    """A job, known by its name within a root. Making one touches no file; `load` is for users, and says if there is none.
+
+        job = persist_magic.load("calcpi")
+        job.status()           running, seen 4 s ago
+        job.fetch()            the result, once it is there
+        job.variables["hits"]  a variable
+        job.show()             what the cell has put out
 
     Parameters
     ----------
     name : str
+        Letters, digits, ``. _ -``; at most 100 characters.
     root : path, optional
-        See `default_root`.
+        The folder of the job directories; see `default_root`.
+
+    Raises
+    ------
+    InvalidName
+        If no job can have the name.
 
     Attributes
     ----------
@@ -675,6 +687,16 @@ class Job:
 
     def fetch(self, timeout: float | None = None) -> Any:
         """Wait for the job and return its result: the value of the cell's last expression, or the function's.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; None waits for ever.
+
+        Returns
+        -------
+        object
+            None if the cell does not end in an expression.
 
         Raises
         ------

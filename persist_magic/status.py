@@ -30,7 +30,23 @@ ABANDONED_SECONDS = 3.0
 
 
 class JobState(enum.Enum):
-    """The states of a job, as in Persist.jl."""
+    """The states of a job, as in Persist.jl.
+
+    Attributes
+    ----------
+    EMPTY
+        There is no job of the name.
+    QUEUED
+        It waits: for its start, for resources, for other jobs, or to run again after a requeue.
+    RUNNING
+        Its cell runs, or is stopped for a while.
+    DONE
+        The cell came to its end.
+    FAILED
+        It raised, was killed, or disappeared for certain.
+    CANCELLED
+        Somebody stopped it.
+    """
 
     EMPTY = "empty"
     QUEUED = "queued"

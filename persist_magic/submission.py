@@ -445,6 +445,17 @@ def _attach(older: Job, captured: Capture, mpi: int) -> Submission:
 def load(name: str, root: str | os.PathLike[str] | None = None) -> Job:
     """Return the job of a name, submitted by whichever session (Persist.jl's ``readmgr``).
 
+    Parameters
+    ----------
+    name : str
+    root : path, optional
+        The folder of the job directories; see `default_root`.
+
+    Returns
+    -------
+    Job
+        A `Sweep` if it is one.
+
     Raises
     ------
     NoSuchJob
@@ -454,7 +465,18 @@ def load(name: str, root: str | os.PathLike[str] | None = None) -> Job:
 
 
 def jobs(root: str | os.PathLike[str] | None = None) -> list[Job]:
-    """Return all jobs of a root, by name."""
+    """Return all jobs of a root, by name.
+
+    Parameters
+    ----------
+    root : path, optional
+        The folder of the job directories; see `default_root`.
+
+    Raises
+    ------
+    UnsafePath, StoreError
+        If the root belongs to somebody else, or cannot be read. That there is none yet is no error.
+    """
     place = Root(os.fspath(root) if root is not None else default_root())
     return [_of_its_kind(Job(name, place.path)) for name in place.names()]
 

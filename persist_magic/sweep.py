@@ -46,7 +46,13 @@ _PART = 1 << 20
 
 
 class Sweep(Job):
-    """A job of many tasks: ``sweep[3]`` is one of them, ``len(sweep)`` tells how many there are."""
+    """A job of many tasks: ``sweep[3]`` is one of them, ``len(sweep)`` tells how many there are.
+
+    sweep = persist_magic.persist(fit, "fits", each={"alpha": alphas, "seed": range(3)})
+    sweep.table()          what each task was given, its state, seconds and result; also while it runs
+    sweep[3].stdout()
+    sweep.fetch()          all results, in order
+    """
 
     _axes: list[Axis] | None = None
 
@@ -108,6 +114,8 @@ class Sweep(Job):
 
         Parameters
         ----------
+        timeout : float, optional
+            Seconds; None waits for ever.
         errors : str
             "raise", or "return" to have in the place of a result that there is not the error that `Task.fetch` raises.
 
@@ -387,6 +395,11 @@ class Task:
 
     def fetch(self, timeout: float | None = None) -> Any:
         """Wait for it and return its result.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds; None waits for ever.
 
         Raises
         ------

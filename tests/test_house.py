@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import pickle
 import re
@@ -185,3 +186,18 @@ def test_the_readmes_promises_are_held_by_tests() -> None:
     }
     assert len(named) > 20
     assert named <= there
+
+
+RAISES = re.compile(r"^Raises\n-+\n(.*?)(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_errors_that_docstrings_name_exist(module: str) -> None:
+    tree = ast.parse((PACKAGE / module).read_text())
+    here = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
+    known = here | vars(errors).keys() | vars(builtins).keys()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and (words := ast.get_docstring(node)):
+            for section in RAISES.findall(words):
+                named = re.findall(r"^(?! )(.+)$", section, re.MULTILINE)
+                assert set(", ".join(named).split(", ")) <= known, f"{module}: {node.name}"

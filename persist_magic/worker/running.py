@@ -164,6 +164,12 @@ class until_wall_time:  # noqa: N801  it reads as a verb: with until_wall_time()
 def checkpoint(**values: Any) -> None:
     """Keep values for the next run: after a requeue, a preemption, or a rerun, `restored` gives them back.
 
+        state = persist_magic.restored().get("state") or new_state()
+        while not state.finished:
+            state.step()
+            if state.number % 1000 == 0:
+                persist_magic.checkpoint(state=state)
+
     The values are written whole or not at all; the run's checkpoint before is then deleted. An MPI rank has its own. In a
     session that is no job nothing is written.
 
