@@ -389,6 +389,21 @@ def test_two_views_share_rows_and_the_last_one_says_bye(module: Callable[..., Mo
     assert len(m.sent("bye")) == 1
 
 
+@pytest.mark.parametrize("width", [1300, 1000, 900])
+def test_what_128_cores_and_a_terabyte_do_is_not_cut_off(module: Callable[..., Module], width: int) -> None:
+    m = module(width=width)
+    m.rows(row("train", usage=Usage(time.time(), 5.0, (50.0, 12800.0), (1e9, 1023e9))), whole=True)
+    m.names()
+    cells = m.page.locator("tr[data-name=train] td:has(.persist-usage):visible")
+    assert cells.count() == (2 if width > 940 else 1)
+    assert (
+        cells.evaluate_all(
+            "cells => cells.filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"
+        )
+        == []
+    )
+
+
 @pytest.mark.parametrize("width", [1300, 1000, 700, 420])
 def test_a_narrow_cell_shows_what_matters(module: Callable[..., Module], width: int) -> None:
     m = module(width=width)
