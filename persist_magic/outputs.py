@@ -19,8 +19,8 @@ from collections.abc import Iterable
 
 from .errors import Damaged
 from .files import open_regular
+from .frozen import Frozen, frozen
 from .logs import log_size
-from .records import Frozen, frozen
 from .store import RunDirectory
 from .text import settle
 

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 
-from .records import Frozen, frozen
+from .frozen import Frozen, frozen
 
 _LINUX = sys.platform.startswith("linux")
 

@@ -17,8 +17,8 @@ from dataclasses import asdict
 
 from .errors import PersistError
 from .files import open_regular
+from .frozen import Frozen, frozen
 from .processes import ProcessId
-from .records import Frozen, frozen
 from .store import Root, write_atomic, write_new
 
 UNCLAIMED_SECONDS = 60.0

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from .records import Frozen, frozen
+from .frozen import Frozen, frozen
 from .store import HEARTBEAT_SECONDS, Bar, CancelRequest, Ended, Handle, Observed, Outcome, Progress, Started
 
 FRESH_SECONDS = 6 * HEARTBEAT_SECONDS

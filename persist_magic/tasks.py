@@ -16,7 +16,7 @@ from dataclasses import replace
 from . import each
 from .chunks import FINAL, CancelledTasks, Chunk, division
 from .errors import Damaged
-from .records import Frozen, frozen
+from .frozen import Frozen, frozen
 from .status import Evidence, JobState, Observation, Status, progress_words
 from .store import (
     Bar,

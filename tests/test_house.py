@@ -45,7 +45,7 @@ ROOMS = [
     {"processes"},
     {"each"},
     {"logs"},
-    {"records", "errors", "digests", "walltime", "files", "findings"},
+    {"frozen", "errors", "digests", "walltime", "files", "findings"},
     {"text"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(reversed(ROOMS)) for room in rooms}

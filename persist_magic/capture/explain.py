@@ -11,7 +11,7 @@ import sys
 import types
 from collections import defaultdict, deque
 
-from ..records import Frozen, frozen
+from ..frozen import Frozen, frozen
 from .bytecode import code_globals
 from .library import home_of
 from .pickler import ATOMS, PythonPickler, Reducer

@@ -18,7 +18,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 
 from ..errors import PersistError
-from ..records import Frozen, frozen
+from ..frozen import Frozen, frozen
 from ..restore import read_session, restore_session
 from ..store import JobDirectory, JobSpec, KeptValue, Outcome, RunDirectory, write_atomic
 from .recording import Recorder, raise_in_cell, safe_str

@@ -17,6 +17,7 @@ import time
 from dataclasses import replace
 
 from ..errors import PersistError, StoreError
+from ..frozen import Frozen, frozen
 from ..processes import (
     ALIVE,
     STOPPED,
@@ -28,7 +29,6 @@ from ..processes import (
     descendants,
     die_with_parent,
 )
-from ..records import Frozen, frozen
 from ..slots import Slots, cores
 from ..store import (
     CLUSTER,

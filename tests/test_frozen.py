@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from persist_magic.records import Frozen, frozen
+from persist_magic.frozen import Frozen, frozen
 
 
 @frozen
