@@ -24,11 +24,11 @@ def main() -> None:
     for name in chosen:
         begin = time.monotonic()
         notebook = read(name)
-        for variables in made_cluster() if needs_cluster(notebook) else ({},):
-            done = executed(notebook, variables)
-        if strange := keeping.names_of_this_machine(done):
+        for cluster in made_cluster() if needs_cluster(notebook) else (None,):
+            executed(notebook, cluster.environment if cluster else {})
+        if strange := keeping.names_of_this_machine(notebook):
             sys.exit(f"{name} is not written: its outputs name this machine:\n" + "\n".join(strange))
-        keeping.write(done, FOLDER / f"{name}.ipynb")
+        keeping.write(notebook, FOLDER / f"{name}.ipynb")
         print(f"{name}: {time.monotonic() - begin:.0f} s")
 
 

@@ -87,7 +87,7 @@ def executed(notebook: nbformat.NotebookNode, variables: Mapping[str, str] | Non
     """
     with tempfile.TemporaryDirectory(prefix="persist-notebook-") as place, _ended_jobs(Path(place, ".persist")):
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OF_A_SESSION)}
-        own = {"IPYTHONDIR": str(Path(place, ".ipython")), "MPLCONFIGDIR": str(Path(place, ".matplotlib"))}
+        own = {"LOGNAME": "you", "IPYTHONDIR": str(Path(place, ".ipython")), "MPLCONFIGDIR": str(Path(place, ".matplotlib"))}
         client = _Execution(
             notebook,
             kernel_name="python3",
@@ -98,7 +98,7 @@ def executed(notebook: nbformat.NotebookNode, variables: Mapping[str, str] | Non
         )
         asyncio.run(client.async_execute(env={**kept, **own, **(variables or {})}))
     for cell in code_cells(notebook):
-        cell.outputs = keeping.tidied(cell.outputs)
+        cell.outputs = keeping.elsewhere(keeping.tidied(cell.outputs), os.path.realpath(place))
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook
 

@@ -18,6 +18,8 @@ import nbformat
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 """Without the widget's state, which is not kept, JupyterLab shows an error in its place; the table beside it does without."""
+READERS = "~/tutorials"
+"""What outputs call the directory in which they were made."""
 _ABSOLUTE_PATH = re.compile(r"(?<![\w<.~:/])/(?:home|root|tmp|usr|opt|var|mnt|srv|work|Users|private)/[\w.+-]+")
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -38,6 +40,17 @@ def tidied(outputs: Sequence[Any]) -> list[Any]:
         if output.output_type == "stream":
             output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)
     return kept
+
+
+def elsewhere(outputs: Any, directory: str) -> Any:
+    """Return outputs in which the directory that they were made in has the name of a reader's."""
+    if isinstance(outputs, str):
+        return outputs.replace(directory, READERS)
+    if isinstance(outputs, list):
+        return [elsewhere(each, directory) for each in outputs]
+    if isinstance(outputs, dict):
+        return nbformat.from_dict({key: elsewhere(value, directory) for key, value in outputs.items()})
+    return outputs
 
 
 def kinds(outputs: Sequence[Any]) -> list[str]:
