@@ -1,7 +1,7 @@
 """One notebook from its first cell to its last, as "Run All" does it. Owns the kernel's life, and its death where a cell asks for it.
 
 Tags of cells: one with `kernel-dies` must kill its kernel, the rest runs in a new one; one with `raises-exception` must raise,
-which nbclient only allows. A notebook whose metadata has ``{"persist_magic": {"cluster": true}}`` needs Slurm.
+which nbclient only allows; what one with `as-it-comes` shows depends on how far a job is. A notebook whose metadata has ``{"persist_magic": {"cluster": true}}`` needs Slurm.
 """
 
 from __future__ import annotations
@@ -70,8 +70,10 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def executed(notebook: nbformat.NotebookNode, variables: Mapping[str, str] | None = None) -> nbformat.NotebookNode:
-    """Execute a notebook in a fresh directory and return it with the outputs that are to be kept.
+def executed(
+    notebook: nbformat.NotebookNode, variables: Mapping[str, str] | None = None, directory: Path | None = None
+) -> nbformat.NotebookNode:
+    """Execute a notebook and return it with the outputs that are to be kept.
 
     Parameters
     ----------
@@ -79,15 +81,24 @@ def executed(notebook: nbformat.NotebookNode, variables: Mapping[str, str] | Non
         It is executed in place.
     variables
         More of the environment, as of a cluster.
+    directory
+        Where; a fresh one by default, which is deleted.
 
     Raises
     ------
     CellExecutionError, DeadKernelError, CellMisbehaved
         If a cell does what its tags do not announce.
     """
-    with tempfile.TemporaryDirectory(prefix="persist-notebook-") as place, _ended_jobs(Path(place, ".persist")):
+    fresh = tempfile.TemporaryDirectory(prefix="persist-notebook-") if directory is None else contextlib.nullcontext(directory)
+    with fresh as given:
+        place = os.path.realpath(given)
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OF_A_SESSION)}
-        own = {"LOGNAME": "you", "IPYTHONDIR": str(Path(place, ".ipython")), "MPLCONFIGDIR": str(Path(place, ".matplotlib"))}
+        own = {
+            "LOGNAME": "you",  # who has cancelled a job is told by this name
+            "OPENBLAS_NUM_THREADS": "1",  # of small matrices; where cores are busy, threads that wait for each other are slow
+            "IPYTHONDIR": str(Path(place, ".ipython")),
+            "MPLCONFIGDIR": str(Path(place, ".matplotlib")),
+        }
         client = _Execution(
             notebook,
             kernel_name="python3",
@@ -96,9 +107,10 @@ def executed(notebook: nbformat.NotebookNode, variables: Mapping[str, str] | Non
             record_timing=False,
             store_widget_state=False,
         )
-        asyncio.run(client.async_execute(env={**kept, **own, **(variables or {})}))
+        with _ended_jobs(Path(place, ".persist")):
+            asyncio.run(client.async_execute(env={**kept, **own, **(variables or {})}))
     for cell in code_cells(notebook):
-        cell.outputs = keeping.elsewhere(keeping.tidied(cell.outputs), os.path.realpath(place))
+        cell.outputs = keeping.elsewhere(keeping.tidied(cell.outputs), place)
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook
 
@@ -117,3 +129,26 @@ def _ended_jobs(root: Path) -> Iterator[None]:
                     deadline = time.monotonic() + 30
                     while not job.is_ready() and time.monotonic() < deadline:
                         time.sleep(0.05)
+
+
+def shown_by(notebook: nbformat.NotebookNode, beginning: str, number: int = 0) -> str:
+    """Return the text that a cell shows, of those that begin with some words the one of a number; -1 is the last."""
+    found = [cell for cell in code_cells(notebook) if cell.source.startswith(beginning)]
+    return "\n".join(keeping.texts(found[number].outputs))
+
+
+def pictures_of(notebook: nbformat.NotebookNode, beginning: str, number: int = 0) -> list[str]:
+    """Return the PNGs that such a cell shows, as they are written down."""
+    found = [cell for cell in code_cells(notebook) if cell.source.startswith(beginning)]
+    return [each.data["image/png"] for each in found[number].outputs if "image/png" in each.get("data", {})]
+
+
+def changed_kinds(notebook: nbformat.NotebookNode, kept: nbformat.NotebookNode) -> dict[str, tuple[list[str], list[str]]]:
+    """Return of which cells outputs are of other kinds than those that are kept, without those tagged `as-it-comes`."""
+    pairs = zip(code_cells(notebook), code_cells(kept), strict=True)
+    found = {cell.id: (keeping.kinds(cell.outputs), keeping.kinds(old.outputs)) for cell, old in pairs if not _varies(cell)}
+    return {id: both for id, both in found.items() if both[0] != both[1]}
+
+
+def _varies(cell: nbformat.NotebookNode) -> bool:
+    return "as-it-comes" in cell.metadata.get("tags", [])

@@ -71,7 +71,7 @@ def texts(outputs: Sequence[Any]) -> Iterator[str]:
     for output in outputs:
         found = [output.get("text", ""), *output.get("traceback", []), output.get("evalue", "")]
         found += [value for mime, value in output.get("data", {}).items() if mime.startswith("text/")]
-        for text in found:
+        for text in filter(None, found):
             yield _ANSI.sub("", text)
 
 
