@@ -77,9 +77,10 @@ def texts(outputs: Sequence[Any]) -> Iterator[str]:
 
 def names_of_this_machine(notebook: nbformat.NotebookNode) -> list[str]:
     """Return where outputs tell of this machine: absolute paths, the host's name, the user's, where Python is."""
-    private = {str(Path.home()), tempfile.gettempdir() + "/", sys.prefix, socket.gethostname()}
+    private = {str(Path.home()), tempfile.gettempdir(), sys.prefix, socket.gethostname()}
     private |= {getpass.getuser()} - {"root"}  # a word that also means the folder of jobs, and names nobody
-    words = re.compile("|".join([_ABSOLUTE_PATH.pattern, *(rf"(?<!\w){re.escape(each)}" for each in private if len(each) > 2)]))
+    names = "|".join(re.escape(each) for each in sorted(private, key=len, reverse=True))
+    words = re.compile(rf"{_ABSOLUTE_PATH.pattern}|(?<![\w./~])(?:{names})(?!\w)")
     return [
         f"{cell.id}: {found.group()} in {text[max(0, found.start() - 40) : found.end() + 40]!r}"
         for cell in notebook.cells
