@@ -15,7 +15,7 @@ def test_a_training_is_preempted_and_is_the_same_training(cluster: Cluster, tmp_
     assert re.search(r"train +running +slurm .*epochs \d+ %", shown_by(notebook, "import time"))
     preempted = shown_by(notebook, "while train.status()")
     assert "<Job train: queued: to run again" in preempted
-    safe = int(re.search(r"(\d+) epochs are safe", shown_by(notebook, "print(f"))[1])
+    safe = int(re.search(r"(\d+) epochs are safe", shown_by(notebook, "last = "))[1])
     assert 100 <= safe < 600
     assert shown_by(notebook, "%persist_log train") == f"starting after {safe} epochs\n"
     whole = shown_by(notebook, "accuracy = ")
