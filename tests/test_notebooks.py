@@ -101,10 +101,9 @@ def test_sweep(tmp_path: Path) -> None:
     assert re.search(r"\n0\.0 +0 +11(\n[\d.]+ +11 +0){5}", shown_by(notebook, "%persist_rerun"))
     assert len(pictures_of(notebook, "accuracy = ")) == 1
 
-    again = executed(read("sweep"), directory=tmp_path)
-    assert ATTACHED in shown_by(again, "%%persist svc ")
-    assert ATTACHED in shown_by(again, "%%persist svc-hard")
-    assert shown_by(again, "best = ") == best
+    again = read("sweep")  # from the top, as far as its first job
+    again.cells = again.cells[: 1 + [cell.source.startswith("%%persist svc ") for cell in again.cells].index(True)]
+    assert ATTACHED in shown_by(executed(again, directory=tmp_path), "%%persist svc ")
 
 
 def test_recovering(tmp_path: Path) -> None:
