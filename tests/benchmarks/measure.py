@@ -201,9 +201,9 @@ def milliseconds(taken: Sequence[float]) -> str:
 
 
 @contextlib.contextmanager
-def folder() -> Iterator[Path]:
-    """A new directory, removed at the end; its name is short, since sockets may lie beneath."""
-    path = tempfile.mkdtemp(prefix="persist-")
+def folder(beneath: str | None = None) -> Iterator[Path]:
+    """A new directory, removed at the end; its name is short, since sockets may lie in it."""
+    path = tempfile.mkdtemp(prefix="persist-", dir=beneath)
     try:
         yield Path(path)
     finally:

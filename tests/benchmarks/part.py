@@ -20,12 +20,15 @@ from .measure import NOT_INSTALLED, Comparison, Missing, Setting, python
 
 PARTS = ("jobs", "capture", "outputs", "views", "sweeps", "slurm")
 ON_A_CLUSTER = frozenset({"sweeps", "slurm"})
+UNUSUAL = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
+"""Settings that make Python compile modules anew for each process or write each line for itself; users have neither."""
 
 
 def measured(name: str, setting: Setting) -> Iterator[Comparison]:
     """What a part measures, as it comes; if its process fails, a comparison that says so."""
     command = python("-m", __name__, name, "--cluster", setting.cluster, *["--quick"] * setting.quick)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+    environment = {name: value for name, value in os.environ.items() if name not in UNUSUAL}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as child:
         assert child.stdout is not None
         for line in child.stdout:
             yield Comparison(**json.loads(line))

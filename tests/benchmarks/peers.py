@@ -120,6 +120,6 @@ def squares(tool: Tool, count: int) -> list[int]:
     return tool.map(pow, list(range(count)), [2] * count)
 
 
-def peer(tool: Tool | None, measure: Callable[[Tool], Measurement], note: str, goal: float | None = None) -> Peer:
+def peer(tool: Tool | None, measure: Callable[[Tool], Measurement], note: str, **more: Any) -> Peer:
     """A comparison with a peer, if it is there."""
-    return Peer(None, goal, NOT_INSTALLED) if tool is None else Peer(measure(tool), goal, note)
+    return Peer(None, note=NOT_INSTALLED, **more) if tool is None else Peer(measure(tool), note=note, **more)
