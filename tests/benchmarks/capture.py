@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -18,7 +17,7 @@ from persist_magic.capture.cell import Source
 from persist_magic.submission import submit
 
 from .capture_child import ARRAY, WORKLOADS
-from .measure import NOT_INSTALLED, Comparison, Setting, folder, joined, milliseconds, python
+from .measure import NOT_INSTALLED, Comparison, Setting, folder, in_memory, joined, milliseconds, python
 
 SLOW = frozenset({"1e5 nested dataclasses", "1e6-row DataFrame", "500 MB float64", "1 GB float64"})
 """Workloads of a quarter of a second and more: a third of the runs tells as much."""
@@ -30,13 +29,6 @@ PEERS: dict[str, dict[str, float | None]] = {
     LARGEST: {"np.save": 1.1, "joblib.dump": None},
 }
 """Beside whom each is written, with the goals."""
-ROOM = 4 << 30
-
-
-def memory() -> str | None:
-    """Where files lie in memory, if there is room: a disk would hide the differences."""
-    place = "/dev/shm"
-    return place if os.access(place, os.W_OK | os.X_OK) and shutil.disk_usage(place).free >= ROOM else None
 
 
 def measured(*words: object) -> Any:
@@ -103,7 +95,7 @@ def fetch(setting: Setting, place: str) -> Comparison:
 
 def comparisons(setting: Setting) -> Iterator[Comparison]:
     """Measure, one after the other."""
-    with folder(memory()) as place:
+    with folder(in_memory()) as place:
         for some in (dumps, restore, tiny, fingerprints):
             yield from some(setting, str(place))
         yield fetch(setting, str(place))

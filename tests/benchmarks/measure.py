@@ -17,10 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from ..cluster.cluster import PACKAGES
+
 CORES = len(os.sched_getaffinity(0))
 NOT_INSTALLED = "not installed: pip install '.[bench]'"
+ROOM = 4 << 30
 Measurement = Callable[[], float | dict[str, float]]
 """Measures once: a figure, or several by name. Times in seconds, memory in bytes."""
+
+Taken = dict[str, list[float]]
+"""What was measured, by name, once for each run."""
 _T = TypeVar("_T")
 
 
@@ -103,6 +109,11 @@ class Setting:
     quick: bool
     cluster: str = ""
 
+    def require_cluster(self) -> None:
+        """Raise `Missing` if there is none."""
+        if not self.cluster:
+            raise Missing(f"there is no Slurm, or it did not start; as root: apt-get install {' '.join(PACKAGES)}")
+
     def either(self, full: _T, quick: _T) -> _T:
         return quick if self.quick else full
 
@@ -160,13 +171,16 @@ class Peer:
     runs: int | None = None
 
 
-def beside(what: str, ours: Measurement, peers: Mapping[str, Peer], runs: int, note: str = "") -> list[Comparison]:
-    """Compare with several peers in the same turns."""
+def beside(
+    what: str, ours: Measurement, peers: Mapping[str, Peer], runs: int, note: str | Callable[[Taken], str] = ""
+) -> list[Comparison]:
+    """Compare with several peers in the same turns; a note may tell of what was measured besides."""
     present = {name: peer for name, peer in peers.items() if peer.measure is not None}
     measurements = {"ours": ours, **{name: peer.measure for name, peer in present.items() if peer.measure}}
     taken = in_turns(measurements, {"ours": runs, **{name: peer.runs or runs for name, peer in present.items()}})
+    words = note if isinstance(note, str) else note(taken)
     return [
-        Comparison(what, taken["ours"], name, taken.get(name, ()), peer.goal, joined(note, peer.note))
+        Comparison(what, taken["ours"], name, taken.get(name, ()), peer.goal, joined(words, peer.note))
         for name, peer in peers.items()
     ]
 
@@ -198,6 +212,12 @@ def python(*words: str) -> list[str]:
 def milliseconds(taken: Sequence[float]) -> str:
     """A median, for a note."""
     return f"{statistics.median(taken) * 1e3:.3g} ms"
+
+
+def in_memory() -> str | None:
+    """Where files lie in memory, if there is room: a disk would hide the differences."""
+    place = "/dev/shm"
+    return place if os.access(place, os.W_OK | os.X_OK) and shutil.disk_usage(place).free >= ROOM else None
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from persist_magic.store import Bar, Ended, Handle, Progress, Root, Started, Sub
 from persist_magic.submission import load, submit
 
 from ..kernels import Kernel, Page, widget_of
-from .measure import Comparison, Measurement, Missing, Setting, equal, folder, in_turns, timed
+from .measure import Comparison, Measurement, Missing, Setting, equal, folder, in_memory, in_turns, timed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -272,7 +272,7 @@ def page_update(browser: Browser, root: str, live: Running) -> Measurement:
 
 def comparisons(setting: Setting) -> Iterator[Comparison]:
     """Measure, one after the other."""
-    with folder() as place:
+    with folder(in_memory()) as place:
         root = str(place / "jobs")
         set_session_root(lambda: root)
         make_jobs(root)
