@@ -26,8 +26,9 @@ Each comparison is measured once without counting it, then in turns with its pee
 slower slows both. Told are medians, the median of the pairs' ratios and its quartiles (the extremes of less than four).
 
 --quick takes 10 runs instead of 30, 3 instead of 10 of what takes a quarter of a second and 1 instead of 3 of what takes
-seconds; sweeps of 300 tasks instead of 1,000 (100 under Slurm, compared for each task), 2,000 instead of 10,000 whose status is
-asked; it looks at Slurm's jobs for 20 s instead of 60 and at an idle dashboard for 6 s instead of 12, with goals to scale.
+seconds; sweeps of 300 local tasks instead of 1,000 and 8 instead of 16 of slow peers, compared for each task; 60 instead of 1,000 of
+submitit's tasks under Slurm; 2,000 instead of 10,000 tasks whose status is asked; it looks at Slurm's jobs for 20 s instead of
+60, with a goal to scale, and at an idle dashboard for 6 s instead of 12.
 
 Needs pip install '.[bench]', Slurm (python -m tests.cluster packages) and Chromium. What is missing is told, the rest goes on.
 """
@@ -67,9 +68,11 @@ def told(parts: Sequence[str], quick: bool) -> Iterator[Comparison]:
     """All comparisons of some parts, a line of progress for each."""
     with cluster(parts) as place:
         for part in parts:
+            begin = time.monotonic()
             for comparison in measured(part, Setting(quick, place)):
                 print(table.line(comparison), file=sys.stderr, flush=True)
                 yield comparison
+            print(f"{part}: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
 
 
 def conditions(setting: Setting, seconds: float) -> str:

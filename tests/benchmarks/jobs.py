@@ -15,8 +15,21 @@ from persist_magic.capture.cell import Source
 from persist_magic.job import Job
 from persist_magic.submission import submit
 
-from .measure import Comparison, Peer, Setting, beside, equal, folder, in_turns, milliseconds, python, timed, timing
-from .peers import Maker, executorlib_local, ipyparallel_engines, joblib_pool, opened, peer, submitit_local
+from .measure import (
+    Comparison,
+    Measurement,
+    Peer,
+    Setting,
+    beside,
+    equal,
+    folder,
+    in_turns,
+    milliseconds,
+    python,
+    timed,
+    timing,
+)
+from .peers import Maker, Tool, executorlib_local, ipyparallel_engines, joblib_pool, opened, peer, submitit_local
 
 _LOAD = """
 from IPython.core.interactiveshell import InteractiveShell
@@ -106,6 +119,9 @@ NOTES = {
 }
 
 
+SLOW = frozenset({"submitit, LocalExecutor"})
+
+
 def round_trip(setting: Setting, place: Path) -> Iterator[Comparison]:
     """Submit to result of a trivial cell, to python -c pass and to the peers; the disk's syncs included."""
     what, cells = "submit to result of a trivial cell", small_cells(str(place / "ran"))
@@ -118,9 +134,13 @@ def round_trip(setting: Setting, place: Path) -> Iterator[Comparison]:
         "subprocess, what it printed": Peer(timing(printed_total), note="no record, no captured function"),
     }
     yield from beside(what, ours, alone, setting.runs)
+
+    def asked(tool: Tool) -> Measurement:
+        return timing(lambda: equal(tool.call(sum, [1, 2, 3]), 6))
+
     with opened(MAKERS, place) as tools:
         peers = {
-            name: peer(tool, lambda tool: timing(lambda: equal(tool.call(sum, [1, 2, 3]), 6)), NOTES[name])
+            name: peer(tool, asked, NOTES[name], runs=setting.few if name in SLOW else setting.runs)
             for name, tool in tools.items()
         }
         yield from beside(what, ours, peers, setting.runs)

@@ -189,6 +189,11 @@ def joined(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
+def scaled(a_minute: float, seconds: float) -> float:
+    """A goal for a minute, of so many seconds."""
+    return a_minute * seconds / 60
+
+
 def timed(action: Callable[[], object]) -> float:
     begin = time.perf_counter()
     action()

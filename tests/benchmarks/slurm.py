@@ -32,6 +32,7 @@ from .measure import (
     folder,
     in_turns,
     milliseconds,
+    scaled,
     timed,
     timing,
 )
@@ -111,7 +112,7 @@ def round_trip(setting: Setting, place: Path) -> Iterator[Comparison]:
         def own(taken: Taken) -> str:
             return f"{milliseconds(taken['own'])} of it from the worker's start on, the rest is Slurm's"
 
-        yield from beside("submit to result under Slurm", out_of_step(ours), peers, setting.either(30, 5), own)
+        yield from beside("submit to result under Slurm", out_of_step(ours), peers, setting.either(30, 4), own)
 
 
 @contextlib.contextmanager
@@ -154,7 +155,7 @@ def watching(setting: Setting, place: Path) -> Comparison:
     cancel_held()
     note = f"{looks} looks; {', '.join(f'{program} {made.count(program)}' for program in PROGRAMS if program in made)}"
     what = f"calls of Slurm's programs for {WATCHED} jobs in {seconds} s"
-    return Comparison(what, [len(made)], goal=CALLS_A_MINUTE * seconds // 60, note=note, unit="")
+    return Comparison(what, [len(made)], goal=scaled(CALLS_A_MINUTE, seconds), note=note, unit="")
 
 
 def comparisons(setting: Setting) -> Iterator[Comparison]:

@@ -50,9 +50,6 @@ from .peers import (
     submitit_slurm,
 )
 
-FEW = 16
-"""Tasks of those peers that take a tenth of a second or more for each."""
-
 
 def sweep(root: str, name: str, cell: str, count: int, backend: str = "local", options: tuple[str, ...] = ()) -> Sweep:
     """A sweep of a cell over `n`, submitted from this process's ``__main__``."""
@@ -125,18 +122,18 @@ SLOW = frozenset({"submitit, map_array", "executorlib, map"})
 
 def rate(setting: Setting, place: Path) -> Iterator[Comparison]:
     """Submit to all results, for each task."""
-    count = setting.either(1000, 300)
+    count, few = setting.either(1000, 300), setting.either(16, 8)
     what, note = "a trivial local task", f"for each of {count:,}, {CORES} at once"
     ours = per_task(our_squares(str(place / "root")), count)
     forked = Peer(per_task(process_for_each, count), 3.0)  # before others load what a fork has to copy
-    yield from beside(what, ours, {"multiprocessing, fork": forked}, setting.either(6, 3), note)
+    yield from beside(what, ours, {"multiprocessing, fork": forked}, setting.either(6, 2), note)
     with opened(MAKERS, place) as tools:
         peers = {}
         for name, tool in tools.items():
-            tasks, remark = (FEW, f"{FEW} of theirs; {NOTES[name]}") if name in SLOW else (count, NOTES[name])
+            tasks, remark = (few, f"{few} of theirs; {NOTES[name]}") if name in SLOW else (count, NOTES[name])
             measure = lambda tool, tasks=tasks: per_task(lambda count: squares(tool, count), tasks)  # noqa: E731
             peers[name] = peer(tool, measure, remark, goal=GOALS.get(name))
-        yield from beside(what, ours, peers, setting.few, note)
+        yield from beside(what, ours, peers, setting.either(6, 2), note)
 
 
 SIZE = 500_000_000
@@ -243,20 +240,24 @@ def watching(setting: Setting, place: Path) -> Iterator[Comparison]:
 
 
 def on_a_cluster(setting: Setting, place: Path) -> Iterator[Comparison]:
-    """Trivial tasks from submission to all results; a first array of a few tasks warms both up."""
+    """Trivial tasks from submission to all results, once; two tasks of each before, which do not count."""
     setting.require_cluster()
-    count = setting.either(1000, 100)
+    what, peer_name, count, few = "a trivial task under Slurm", "submitit, map_array", 1000, setting.either(1000, 60)
     ours = our_squares(str(place / "slurm"), "slurm", ("-t", "10"))
-    with opened({"submitit, map_array": submitit_slurm}, place) as tools:
-        tool = tools["submitit, map_array"]
-        for results in (ours, *([lambda few: squares(tool, few)] if tool else [])):
-            per_task(results, 2)()
-        theirs = [per_task(lambda many: squares(tool, many), count)()] if tool else []
-        note = f"for each of {count:,}, once"
-        taken = [per_task(ours, count)()]
-        yield Comparison(
-            "a trivial task under Slurm", taken, "submitit, map_array", theirs, 1 / 5, note if tool else NOT_INSTALLED
-        )
+    per_task(ours, 2)()
+    taken = [per_task(ours, count)()]
+    with opened({peer_name: submitit_slurm}, place) as tools:
+        tool = tools[peer_name]
+        if tool is None:
+            yield Comparison(what, taken, peer_name, goal=1 / 5, note=NOT_INSTALLED)
+            return
+        per_task(lambda many: squares(tool, many), 2)()
+        theirs = [per_task(lambda many: squares(tool, many), few)()]
+    note = f"for each of {count:,}" + (f", {few} of theirs, which end one after the other" if few < count else "")
+    yield Comparison(what, taken, peer_name, theirs, 1 / 5, note)
+    if few < count:
+        note = f"for each of {few}, ours as theirs: what a sweep takes at least is shared by few"
+        yield Comparison(what, [per_task(ours, few)()], peer_name, theirs, note=note)
 
 
 def comparisons(setting: Setting) -> Iterator[Comparison]:
