@@ -28,7 +28,8 @@ slower slows both. Told are medians, the median of the pairs' ratios and its qua
 --quick takes 10 runs instead of 30, 3 instead of 10 of what takes a quarter of a second and 1 instead of 3 of what takes
 seconds; sweeps of 300 local tasks instead of 1,000 and 8 instead of 16 of slow peers, compared for each task; 60 instead of 1,000 of
 submitit's tasks under Slurm; 2,000 instead of 10,000 tasks whose status is asked; it looks at Slurm's jobs for 20 s instead of
-60, with a goal to scale, and at an idle dashboard for 6 s instead of 12.
+60, with a goal to scale, and at an idle dashboard for 6 s instead of 12. dill, which takes seconds, is left out beside the large
+workloads.
 
 Needs pip install '.[bench]', Slurm (python -m tests.cluster packages) and Chromium. What is missing is told, the rest goes on.
 """

@@ -48,10 +48,12 @@ def compared(
 
 def dumps(setting: Setting, place: str) -> Iterator[Comparison]:
     """Each workload beside the peers; the largest is the last, and is left there."""
-    for workload, peers in PEERS.items():
-        runs = setting.few if workload in SLOW else setting.runs
-        counts = {**dict.fromkeys(["ours", *peers], runs), "dill": setting.fewest}
-        counts = {name: count for name, count in counts.items() if name in ("ours", *peers)}
+    for workload, goals in PEERS.items():
+        slow = workload in SLOW
+        peers = {name: goal for name, goal in goals.items() if not (name == "dill" and slow and setting.quick)}
+        counts = dict.fromkeys(["ours", *peers], setting.few if slow else setting.runs)
+        if "dill" in counts:
+            counts["dill"] = setting.fewest
         yield from compared(f"dump {workload}", measured("dump", place, workload, json.dumps(counts)), peers)
 
 

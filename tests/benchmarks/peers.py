@@ -83,7 +83,12 @@ def executorlib_slurm(folder: Path) -> Iterator[Tool]:
 def ipyparallel_engines(folder: Path) -> Iterator[Tool]:
     import ipyparallel
 
-    cluster = ipyparallel.Cluster(n=CORES, profile_dir=str(folder / "ipyparallel"), log_level=logging.ERROR)
+    cluster = ipyparallel.Cluster(
+        n=CORES,
+        profile_dir=str(folder / "ipyparallel"),
+        log_level=logging.ERROR,
+        controller_args=["--HeartMonitor.period=500"],  # engines are there after two beats, of 3 s by default
+    )
     with cluster as client:
         view = client.load_balanced_view()
         yield Tool(call=view.apply_sync, map=lambda function, *lists: list(view.map_sync(function, *lists)))
