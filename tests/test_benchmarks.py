@@ -22,7 +22,7 @@ from .benchmarks.measure import (
     spread,
 )
 from .benchmarks.part import PARTS, measured
-from .benchmarks.peers import Tool, opened, peer
+from .benchmarks.peers import Candidate, Tool, opened
 from .cluster.cluster import PACKAGES
 
 
@@ -92,13 +92,11 @@ def test_a_peer_that_is_not_installed_is_told_beside_those_that_are() -> None:
     def there(folder: Path) -> Iterator[Tool]:
         yield Tool(call=lambda function, *arguments: function(*arguments), map=lambda function, *lists: [])
 
-    with opened({"absent": absent, "there": there}, Path()) as tools:
-        peers = {
-            name: peer(tool, lambda tool: lambda: tool.call(abs, -4), "as it is", goal=1.0) for name, tool in tools.items()
-        }
-        missing, measured = beside("it", lambda: 2.0, {**peers}, 3, lambda taken: f"{len(taken['ours'])} runs")
+    candidates = {"absent": Candidate(absent, goal=1.0), "there": Candidate(there, "as it is", goal=1.0, slow=True)}
+    with opened(candidates, Path(), lambda tool, _: lambda: tool.call(abs, -4), slow_runs=2) as peers:
+        missing, measured = beside("it", lambda: 2.0, peers, 3, lambda taken: f"{len(taken['ours'])} runs")
     assert (missing.peer, missing.theirs, missing.note, missing.verdict) == ("absent", (), f"3 runs; {NOT_INSTALLED}", "–")
-    assert (measured.ratios, measured.note, measured.verdict) == ([0.5] * 3, "3 runs; as it is", "ok")
+    assert (measured.ratios, measured.note, measured.verdict) == ([0.5] * 2, "3 runs; as it is", "ok")
 
 
 COMPARISONS = [

@@ -22,7 +22,7 @@ from .measure import NOT_INSTALLED, Comparison, Setting, folder, in_memory, join
 SLOW = frozenset({"1e5 nested dataclasses", "1e6-row DataFrame", "500 MB float64", "1 GB float64"})
 """Workloads of a quarter of a second and more: a third of the runs tells as much."""
 LARGEST = "1 GB float64"
-PICKLERS = {"C pickle": 1.15, "cloudpickle": 1.0, "dill": 1.0}
+PICKLERS: dict[str, float | None] = {"C pickle": 1.15, "cloudpickle": 1.0, "dill": 1.0}
 PEERS: dict[str, dict[str, float | None]] = {
     **dict.fromkeys(WORKLOADS, PICKLERS),
     "500 MB float64": {**PICKLERS, "joblib.dump": None},

@@ -17,7 +17,6 @@ from persist_magic.submission import submit
 
 from .measure import (
     Comparison,
-    Measurement,
     Peer,
     Setting,
     beside,
@@ -29,7 +28,7 @@ from .measure import (
     timed,
     timing,
 )
-from .peers import Maker, Tool, executorlib_local, ipyparallel_engines, joblib_pool, opened, peer, submitit_local
+from .peers import Candidate, Tool, executorlib_local, ipyparallel_engines, joblib_pool, opened, submitit_local
 
 _LOAD = """
 from IPython.core.interactiveshell import InteractiveShell
@@ -105,21 +104,20 @@ def printed_total() -> None:
     equal(found, b"6\n")
 
 
-MAKERS: dict[str, Maker] = {
-    "submitit, LocalExecutor": submitit_local,
-    "executorlib, SingleNodeExecutor": executorlib_local,
-    "ipyparallel": ipyparallel_engines,
-    "joblib, loky": joblib_pool,
+PEERS = {
+    "submitit, LocalExecutor": Candidate(
+        submitit_local, "a process and files for each, as ours; its result is looked for once a second", slow=True
+    ),
+    "executorlib, SingleNodeExecutor": Candidate(
+        executorlib_local, "a new process for each, which ends with the session; its result is in memory only"
+    ),
+    "ipyparallel": Candidate(
+        ipyparallel_engines, "not the same: engines that run already and end with their cluster; results are in memory only"
+    ),
+    "joblib, loky": Candidate(
+        joblib_pool, "not the same: a pool that runs already and ends with the session; results are in memory only"
+    ),
 }
-NOTES = {
-    "submitit, LocalExecutor": "files on disk, a process of its own for each, as ours; the result is looked for once a second at first",
-    "executorlib, SingleNodeExecutor": "a new process for each, which ends with the session; its result is in memory only",
-    "ipyparallel": "not the same: engines that run already and end with their cluster; results are in memory only",
-    "joblib, loky": "not the same: a pool that runs already and ends with the session; results are in memory only",
-}
-
-
-SLOW = frozenset({"submitit, LocalExecutor"})
 
 
 def round_trip(setting: Setting, place: Path) -> Iterator[Comparison]:
@@ -135,14 +133,10 @@ def round_trip(setting: Setting, place: Path) -> Iterator[Comparison]:
     }
     yield from beside(what, ours, alone, setting.runs)
 
-    def asked(tool: Tool) -> Measurement:
+    def asked(tool: Tool, _: Candidate) -> Callable[[], float]:
         return timing(lambda: equal(tool.call(sum, [1, 2, 3]), 6))
 
-    with opened(MAKERS, place) as tools:
-        peers = {
-            name: peer(tool, asked, NOTES[name], runs=setting.few if name in SLOW else setting.runs)
-            for name, tool in tools.items()
-        }
+    with opened(PEERS, place, asked, setting.few) as peers:
         yield from beside(what, ours, peers, setting.runs)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .measure import CORES, NOT_INSTALLED, Measurement, Peer
+from .measure import CORES, NOT_INSTALLED, Peer
 
 
 @dataclass(frozen=True)
@@ -107,24 +107,39 @@ def joblib_pool(folder: Path) -> Iterator[Tool]:
     get_reusable_executor().shutdown(wait=True)
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """A peer that may be there: how it is opened, and what is told beside its figures.
+
+    `slow` is one that takes so long that fewer runs or tasks must do.
+    """
+
+    open: Maker
+    note: str = ""
+    goal: float | None = None
+    slow: bool = False
+
+
 @contextlib.contextmanager
-def opened(makers: Mapping[str, Maker], folder: Path) -> Iterator[dict[str, Tool | None]]:
-    """Open peers, and close them at the end."""
+def opened(
+    candidates: Mapping[str, Candidate],
+    folder: Path,
+    measure: Callable[[Tool, Candidate], Callable[[], float]],
+    slow_runs: int | None = None,
+) -> Iterator[dict[str, Peer]]:
+    """Open peers, say how each is measured, and close them at the end."""
     with contextlib.ExitStack() as stack:
-        tools: dict[str, Tool | None] = {}
-        for name, maker in makers.items():
+        peers: dict[str, Peer] = {}
+        for name, each in candidates.items():
             try:
-                tools[name] = stack.enter_context(maker(folder))
+                tool = stack.enter_context(each.open(folder))
             except ImportError:
-                tools[name] = None
-        yield tools
+                peers[name] = Peer(None, each.goal, NOT_INSTALLED)
+            else:
+                peers[name] = Peer(measure(tool, each), each.goal, each.note, slow_runs if each.slow else None)
+        yield peers
 
 
 def squares(tool: Tool, count: int) -> list[int]:
     """A trivial task for each number."""
     return tool.map(pow, list(range(count)), [2] * count)
-
-
-def peer(tool: Tool | None, measure: Callable[[Tool], Measurement], note: str, **more: Any) -> Peer:
-    """A comparison with a peer, if it is there."""
-    return Peer(None, note=NOT_INSTALLED, **more) if tool is None else Peer(measure(tool), note=note, **more)

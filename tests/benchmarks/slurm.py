@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from persist_magic.job import statuses
 from persist_magic.status import Status
@@ -23,7 +24,6 @@ from persist_magic.submission import jobs
 from .jobs import small_cells, unsynced
 from .measure import (
     Comparison,
-    Measurement,
     Peer,
     Setting,
     Taken,
@@ -36,7 +36,7 @@ from .measure import (
     timed,
     timing,
 )
-from .peers import Maker, Tool, executorlib_slurm, opened, peer, submitit_slurm
+from .peers import Candidate, Tool, executorlib_slurm, opened, submitit_slurm
 
 WATCHED, CALLS_A_MINUTE = 300, 12
 PROGRAMS = ("sbatch", "squeue", "sacct", "scontrol", "scancel")
@@ -65,14 +65,16 @@ def submission(setting: Setting, place: Path) -> Iterator[Comparison]:
     yield Comparison("%%persist --slurm", taken["unsynced"], "sbatch", taken["sbatch"], 1.3, note)
 
 
-MAKERS: dict[str, Maker] = {"submitit": submitit_slurm, "executorlib": executorlib_slurm}
-GOALS = {"submitit": 0.33}
+PEERS = {"submitit": Candidate(submitit_slurm, goal=0.33), "executorlib": Candidate(executorlib_slurm)}
 
 
-def out_of_step(measure: Measurement) -> Measurement:
+_Figures = TypeVar("_Figures")
+
+
+def out_of_step(measure: Callable[[], _Figures]) -> Callable[[], _Figures]:
     """After a random pause: slurmctld starts jobs at its ticks, one or two a second, with which none is to fall in step."""
 
-    def later() -> float | dict[str, float]:
+    def later() -> _Figures:
         time.sleep(random.random())
         return measure()
 
@@ -92,7 +94,7 @@ def round_trip(setting: Setting, place: Path) -> Iterator[Comparison]:
         assert started is not None
         return {"ours": took, "own": time.time() - started.time}
 
-    def asked(tool: Tool) -> Measurement:
+    def asked(tool: Tool, _: Candidate) -> Callable[[], float]:
         """Of other numbers each time: executorlib would answer from its cache."""
 
         def theirs() -> float:
@@ -103,16 +105,13 @@ def round_trip(setting: Setting, place: Path) -> Iterator[Comparison]:
 
     waiting = ["sbatch", "--wait", "--output=/dev/null", bare_script(place)]
     bare = out_of_step(timing(lambda: subprocess.run(waiting, check=True, capture_output=True)))
-    with opened(MAKERS, place) as tools:
-        peers = {
-            "sbatch --wait": Peer(bare, 1.2),
-            **{name: peer(tool, asked, "", goal=GOALS.get(name)) for name, tool in tools.items()},
-        }
 
-        def own(taken: Taken) -> str:
-            return f"{milliseconds(taken['own'])} of it from the worker's start on, the rest is Slurm's"
+    def own(taken: Taken) -> str:
+        return f"{milliseconds(taken['own'])} of it from the worker's start on, the rest is Slurm's"
 
-        yield from beside("submit to result under Slurm", out_of_step(ours), peers, setting.either(30, 4), own)
+    with opened(PEERS, place, asked) as tools:
+        peers = {"sbatch --wait": Peer(bare, 1.2), **tools}
+        yield from beside("submit to result under Slurm", out_of_step(ours), peers, setting.either(30, 3), own)
 
 
 @contextlib.contextmanager

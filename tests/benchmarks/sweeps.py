@@ -28,23 +28,23 @@ from .measure import (
     CORES,
     NOT_INSTALLED,
     Comparison,
-    Measurement,
     Peer,
     Setting,
     beside,
     equal,
     folder,
     in_turns,
+    joined,
     python,
     timed,
 )
 from .peers import (
-    Maker,
+    Candidate,
+    Tool,
     executorlib_local,
     ipyparallel_engines,
     joblib_pool,
     opened,
-    peer,
     squares,
     submitit_local,
     submitit_slurm,
@@ -60,7 +60,7 @@ def sweep(root: str, name: str, cell: str, count: int, backend: str = "local", o
     return job
 
 
-def per_task(results: Callable[[int], list[int]], count: int) -> Measurement:
+def per_task(results: Callable[[int], list[int]], count: int) -> Callable[[], float]:
     """What each of so many tasks that square their number takes, from submission to all results."""
 
     def measure() -> float:
@@ -104,20 +104,18 @@ def process_for_each(count: int) -> list[int]:
     return [results[n] for n in range(count)]
 
 
-MAKERS: dict[str, Maker] = {
-    "submitit, map_array": submitit_local,
-    "executorlib, map": executorlib_local,
-    "joblib, loky": joblib_pool,
-    "ipyparallel, load-balanced": ipyparallel_engines,
+PEERS = {
+    "submitit, map_array": Candidate(
+        submitit_local, "a process and files for each task, as many at once as there are tasks", goal=1 / 50, slow=True
+    ),
+    "executorlib, map": Candidate(executorlib_local, "a new process for each task; results are in memory only", slow=True),
+    "joblib, loky": Candidate(
+        joblib_pool, "not the same: tasks share processes and go out in batches; results are in memory only"
+    ),
+    "ipyparallel, load-balanced": Candidate(
+        ipyparallel_engines, "not the same: tasks share engines that run already; results are in memory only"
+    ),
 }
-GOALS = {"submitit, map_array": 1 / 50}
-NOTES = {
-    "submitit, map_array": "a new process and files for each task, as many at once as there are tasks",
-    "executorlib, map": "a new process for each task; results are in memory only",
-    "joblib, loky": "not the same: tasks share processes and go out in batches; results are in memory only",
-    "ipyparallel, load-balanced": "not the same: tasks share engines that run already; results are in memory only",
-}
-SLOW = frozenset({"submitit, map_array", "executorlib, map"})
 
 
 def rate(setting: Setting, place: Path) -> Iterator[Comparison]:
@@ -127,13 +125,12 @@ def rate(setting: Setting, place: Path) -> Iterator[Comparison]:
     ours = per_task(our_squares(str(place / "root")), count)
     forked = Peer(per_task(process_for_each, count), 3.0)  # before others load what a fork has to copy
     yield from beside(what, ours, {"multiprocessing, fork": forked}, setting.either(6, 2), note)
-    with opened(MAKERS, place) as tools:
-        peers = {}
-        for name, tool in tools.items():
-            tasks, remark = (few, f"{few} of theirs; {NOTES[name]}") if name in SLOW else (count, NOTES[name])
-            measure = lambda tool, tasks=tasks: per_task(lambda count: squares(tool, count), tasks)  # noqa: E731
-            peers[name] = peer(tool, measure, remark, goal=GOALS.get(name))
-        yield from beside(what, ours, peers, setting.either(6, 2), note)
+
+    def asked(tool: Tool, candidate: Candidate) -> Callable[[], float]:
+        return per_task(lambda tasks: squares(tool, tasks), few if candidate.slow else count)
+
+    with opened(PEERS, place, asked) as peers:
+        yield from beside(what, ours, peers, setting.either(6, 2), f"{note}, {few} of those that start a process for each")
 
 
 SIZE = 500_000_000
@@ -242,22 +239,23 @@ def watching(setting: Setting, place: Path) -> Iterator[Comparison]:
 def on_a_cluster(setting: Setting, place: Path) -> Iterator[Comparison]:
     """Trivial tasks from submission to all results, once; two tasks of each before, which do not count."""
     setting.require_cluster()
-    what, peer_name, count, few = "a trivial task under Slurm", "submitit, map_array", 1000, setting.either(1000, 60)
+    what, name, count, few = "a trivial task under Slurm", "submitit, map_array", 1000, setting.either(1000, 60)
     ours = our_squares(str(place / "slurm"), "slurm", ("-t", "10"))
     per_task(ours, 2)()
     taken = [per_task(ours, count)()]
-    with opened({peer_name: submitit_slurm}, place) as tools:
-        tool = tools[peer_name]
-        if tool is None:
-            yield Comparison(what, taken, peer_name, goal=1 / 5, note=NOT_INSTALLED)
-            return
-        per_task(lambda many: squares(tool, many), 2)()
-        theirs = [per_task(lambda many: squares(tool, many), few)()]
-    note = f"for each of {count:,}" + (f", {few} of theirs, which end one after the other" if few < count else "")
-    yield Comparison(what, taken, peer_name, theirs, 1 / 5, note)
+
+    def asked(tool: Tool, _: Candidate) -> Callable[[], float]:
+        per_task(lambda tasks: squares(tool, tasks), 2)()
+        return per_task(lambda tasks: squares(tool, tasks), few)
+
+    with opened({name: Candidate(submitit_slurm, goal=1 / 5)}, place, asked) as peers:
+        peer = peers[name]
+        theirs = [peer.measure()] if peer.measure else []
+    note = f"for each of {count:,}{f', {few} of theirs' if few < count else ''}"
+    yield Comparison(what, taken, name, theirs, peer.goal, joined(note, peer.note))
     if few < count:
-        note = f"for each of {few}, ours as theirs: what a sweep takes at least is shared by few"
-        yield Comparison(what, [per_task(ours, few)()], peer_name, theirs, note=note)
+        note = f"for each of {few}, ours as theirs; few tasks share what any sweep takes"
+        yield Comparison(what, [per_task(ours, few)()], name, theirs, note=joined(note, peer.note))
 
 
 def comparisons(setting: Setting) -> Iterator[Comparison]:
