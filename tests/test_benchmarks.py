@@ -112,7 +112,7 @@ COMPARISONS = [
     Comparison("weigh", [5e8], goal=1e9, unit="B", note="another " * 30, part="eyes"),
     Comparison("weigh", [5e8], "scales", [2.5e8], unit="B", note="a note", part="eyes"),
     Comparison("walk a long way, as far as the feet go and not a step more", [12.5], "taxi", [25.0], 1.0, part="feet"),
-    Comparison("count toes", [10], goal=10, unit="", part="feet"),
+    Comparison("count toes", [9, 10, 11], goal=10, unit="", part="feet"),
     Comparison("the rest of feet", note="no shoes; as root: apt-get install shoes", part="feet"),
 ]
 
@@ -144,6 +144,20 @@ def test_the_table_as_markdown_has_a_row_for_each_comparison() -> None:
     assert "| wink [1] | 5 ms | a peer with a long name, and longer, 1 ms | 5 | 4 (missed) |" in rows
     assert "| count toes | 10 | – | – | 10 |" in rows
     assert "[1] a note  " in lines
+
+
+@pytest.mark.parametrize(
+    ("comparison", "shown"),
+    [
+        (Comparison("it", [0.001, 0.002, 0.003]), "1–3 ms"),
+        (Comparison("it", [0.9, 1.0, 2.5]), "900 ms–2.5 s"),
+        (Comparison("it", [1000, 2000], unit="B"), "1–2 kB"),
+        (Comparison("it", [9, 10, 11], unit=""), "9–11"),
+        (Comparison("it", [1, 2, 3], "peer", [2, 2, 2]), "0.5–1.5"),
+    ],
+)
+def test_spread_has_its_unit(comparison: Comparison, shown: str) -> None:
+    assert f" {shown} " in table.text([comparison], "")
 
 
 def test_a_line_of_progress_says_what_it_is_about() -> None:

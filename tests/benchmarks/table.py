@@ -38,6 +38,12 @@ def figure(value: float, unit: str) -> str:
     return f"{number(value * factor)} {letters}".strip()
 
 
+def _between(low: float, high: float, unit: str) -> str:
+    """A spread, the unit once if it is one."""
+    (first, _, letters), last = figure(low, unit).partition(" "), figure(high, unit)
+    return f"{first}–{last}" if last.endswith(f" {letters}" if letters else "") else f"{first} {letters}–{last}"
+
+
 def _middle(values: Sequence[float], unit: str) -> str:
     return figure(statistics.median(values), unit) if values else "–"
 
@@ -46,13 +52,13 @@ def _cells(comparison: Comparison) -> tuple[str, ...]:
     """All columns but `what`."""
     unit = "" if comparison.peer else comparison.unit
     judged = comparison.judged
-    low_high = " to ".join(figure(each, unit) for each in spread(judged)) if len(judged) > 1 else ""
+    between = _between(*spread(judged), unit) if len(judged) > 1 else ""
     beside = f"{comparison.peer}, {_middle(comparison.theirs, comparison.unit)}" if comparison.peer else ""
     return (
         _middle(comparison.ours, comparison.unit),
         beside,
         _middle(comparison.ratios, ""),
-        low_high,
+        between,
         "" if comparison.goal is None else figure(comparison.goal, unit),
         comparison.verdict,
     )
