@@ -221,7 +221,7 @@ print(time.perf_counter() - begin)
 
 def watching(setting: Setting, place: Path) -> Iterator[Comparison]:
     """The status of a large sweep of which nothing has changed; and of one that is read for the first time."""
-    root, count = str(place / "root"), setting.either(10_000, 2000)
+    root, count = str(place / "root"), setting.either(10_000, 1000)
     job = sweep(root, "many", "n * n", count)
     job.wait()
 

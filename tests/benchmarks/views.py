@@ -162,25 +162,19 @@ def weighed(kernel: Kernel, changes: Iterator[int], who: str) -> Measurement:
 def told(root: str, live: Running, setting: Setting) -> Iterator[Comparison]:
     """What a kernel tells a page, without a browser."""
     with folder() as place, contextlib.ExitStack() as stack:
-        kernels = [Kernel(place, PERSIST_ROOT=root) for _ in range(2)]
-        for kernel in kernels:
-            stack.callback(kernel.close)
+        ours, theirs = (stack.enter_context(contextlib.closing(Kernel(place, PERSIST_ROOT=root))) for _ in range(2))
+        for kernel in (ours, theirs):
             kernel.run("import time")
-        ours, theirs = kernels
         ours.run("%load_ext persist_magic")
         page = Page(ours, widget_of(ours.messages("%persist_status")))
         page.wait_for(lambda: len(page.rows) == JOBS, "all rows", 120)
         page.hear(3)
-        changed, unchanged = dashboard(page, live), plain(theirs)
-        taken = in_turns(
-            {"ours": weighed(ours, changed, "ours"), "plain": weighed(theirs, unchanged, "plain")}, setting.runs
-        )
+        changes = {"ours": weighed(ours, dashboard(page, live), "ours"), "plain": weighed(theirs, plain(theirs), "plain")}
+        taken = in_turns(changes, setting.either(30, 5))
         what = f"{CHANGED} of {JOBS:,} rows change"
         yield Comparison(f"sent when {what}", taken["ours bytes"], goal=5000, unit="B")
-        peer, note = (
-            "ipywidgets.HTML",
-            "not the same: the table as one text that is set anew, of rows that nobody had to read",
-        )
+        peer = "ipywidgets.HTML"
+        note = "not the same: the table as one text that is set anew, of rows that nobody had to read"
         yield Comparison(f"sent when {what}", taken["ours bytes"], peer, taken["plain bytes"], note=note, unit="B")
         yield Comparison(f"the kernel's cpu when {what}", taken["ours cpu"], peer, taken["plain cpu"], note=note)
         page.hear(1)
