@@ -23,7 +23,7 @@ from .benchmarks.measure import (
 )
 from .benchmarks.part import PARTS, measured
 from .benchmarks.peers import Candidate, Tool, opened
-from .cluster.cluster import PACKAGES
+from .cluster.cluster import PACKAGES, Cluster, ClusterError
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_a_peer_that_is_not_installed_is_told_beside_those_that_are() -> None:
         yield Tool(call=lambda function, *arguments: function(*arguments), map=lambda function, *lists: [])
 
     candidates = {"absent": Candidate(absent, goal=1.0), "there": Candidate(there, "as it is", goal=1.0, slow=True)}
-    with opened(candidates, Path(), lambda tool, _: lambda: tool.call(abs, -4), slow_runs=2) as peers:
+    with opened(candidates, Path(), lambda tool, _: lambda: tool.call(abs, -4), slow_runs=2, slow_note="two runs") as peers:
         missing, measured = beside("it", lambda: 2.0, peers, 3, lambda taken: f"{len(taken['ours'])} runs")
     assert (missing.peer, missing.theirs, missing.note, missing.verdict) == ("absent", (), f"3 runs; {NOT_INSTALLED}", "–")
-    assert (measured.ratios, measured.note, measured.verdict) == ([0.5] * 2, "3 runs; as it is", "ok")
+    assert (measured.ratios, measured.note, measured.verdict) == ([0.5] * 2, "3 runs; two runs; as it is", "ok")
 
 
 COMPARISONS = [
@@ -169,6 +169,16 @@ def test_a_part_runs_in_a_process_of_its_own_and_says_what_to_install() -> None:
     (told,) = measured("slurm", Setting(quick=True, cluster=""))
     assert (told.part, told.verdict) == ("slurm", "–")
     assert f"apt-get install {' '.join(PACKAGES)}" in told.note
+
+
+def test_without_a_cluster_the_others_go_on(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(cluster: Cluster) -> Cluster:
+        raise ClusterError("there is no slurmctld")
+
+    monkeypatch.setattr(Cluster, "start", start)
+    with command.cluster(["jobs", "slurm"]) as place:
+        assert place == ""
+    assert "there is no slurmctld" in capsys.readouterr().err
 
 
 def test_a_real_comparison_has_a_pair_for_each_run() -> None:

@@ -21,6 +21,8 @@ from .measure import NOT_INSTALLED, Comparison, Setting, folder, in_memory, join
 
 SLOW = frozenset({"1e5 nested dataclasses", "1e6-row DataFrame", "500 MB float64", "1 GB float64"})
 """Workloads of a quarter of a second and more: a third of the runs tells as much."""
+QUICK_FOR_DILL = frozenset({"1e6 ints", "1e5 str→tuple"})
+"""Beside which it is measured in a quick run: it takes a second even there."""
 LARGEST = "1 GB float64"
 PICKLERS: dict[str, float | None] = {"C pickle": 1.15, "cloudpickle": 1.0, "dill": 1.0}
 PEERS: dict[str, dict[str, float | None]] = {
@@ -50,7 +52,9 @@ def dumps(setting: Setting, place: str) -> Iterator[Comparison]:
     """Each workload beside the peers; the largest is the last, and is left there."""
     for workload, goals in PEERS.items():
         slow = workload in SLOW
-        peers = {name: goal for name, goal in goals.items() if not (name == "dill" and slow and setting.quick)}
+        peers = {
+            name: goal for name, goal in goals.items() if name != "dill" or not setting.quick or workload in QUICK_FOR_DILL
+        }
         counts = dict.fromkeys(["ours", *peers], setting.few if slow else setting.runs)
         if "dill" in counts:
             counts["dill"] = setting.fewest

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .measure import CORES, NOT_INSTALLED, Peer
+from .measure import CORES, NOT_INSTALLED, Peer, joined
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,9 @@ def opened(
     folder: Path,
     measure: Callable[[Tool, Candidate], Callable[[], float]],
     slow_runs: int | None = None,
+    slow_note: str = "",
 ) -> Iterator[dict[str, Peer]]:
-    """Open peers, say how each is measured, and close them at the end."""
+    """Open peers, say how each is measured, and close them at the end; of slow ones there may be less, as a note says."""
     with contextlib.ExitStack() as stack:
         peers: dict[str, Peer] = {}
         for name, each in candidates.items():
@@ -136,7 +137,8 @@ def opened(
             except ImportError:
                 peers[name] = Peer(None, each.goal, NOT_INSTALLED)
             else:
-                peers[name] = Peer(measure(tool, each), each.goal, each.note, slow_runs if each.slow else None)
+                runs, note = (slow_runs, joined(slow_note, each.note)) if each.slow else (None, each.note)
+                peers[name] = Peer(measure(tool, each), each.goal, note, runs)
         yield peers
 
 

@@ -120,7 +120,7 @@ PEERS = {
 
 def rate(setting: Setting, place: Path) -> Iterator[Comparison]:
     """Submit to all results, for each task."""
-    count, few = setting.either(1000, 300), setting.either(16, 8)
+    count, few = setting.either(1000, 200), setting.either(16, 8)
     what, note = "a trivial local task", f"for each of {count:,}, {CORES} at once"
     ours = per_task(our_squares(str(place / "root")), count)
     forked = Peer(per_task(process_for_each, count), 3.0)  # before others load what a fork has to copy
@@ -129,8 +129,8 @@ def rate(setting: Setting, place: Path) -> Iterator[Comparison]:
     def asked(tool: Tool, candidate: Candidate) -> Callable[[], float]:
         return per_task(lambda tasks: squares(tool, tasks), few if candidate.slow else count)
 
-    with opened(PEERS, place, asked) as peers:
-        yield from beside(what, ours, peers, setting.either(6, 2), f"{note}, {few} of those that start a process for each")
+    with opened(PEERS, place, asked, slow_note=f"{few} of theirs") as peers:
+        yield from beside(what, ours, peers, setting.either(6, 2), note)
 
 
 SIZE = 500_000_000

@@ -109,8 +109,8 @@ def text(comparisons: Sequence[Comparison], conditions: str) -> str:
     file = io.StringIO()
     console = Console(file=file, width=None if terminal else WIDTH, force_terminal=terminal, highlight=False, markup=False)
     console.print(shown)
-    console.print(*(f"[{at}] {note}" for note, at in notes.items()), sep="\n")
-    console.print("", conditions, summary(comparisons), sep="\n")
+    remarks = [*(f"[{at}] {note}" for note, at in notes.items()), ""] if notes else []
+    console.print(*remarks, conditions, summary(comparisons), sep="\n")
     return file.getvalue().rstrip()
 
 
@@ -124,5 +124,5 @@ def markdown(comparisons: Sequence[Comparison], conditions: str) -> str:
         for what, ours, beside, ratio, _, goal, verdict in rows:
             cells = what, ours, beside or "–", ratio, (goal or "–") + (" (missed)" if verdict == "MISSED" else "")
             lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", *(f"[{at}] {note}  " for note, at in notes.items()), "", f"{summary(comparisons)}."]
-    return "\n".join(lines)
+    remarks = ["", *(f"[{at}] {note}  " for note, at in notes.items())] if notes else []
+    return "\n".join([*lines, *remarks, "", f"{summary(comparisons)}."])
