@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import gc
 import json
 import linecache
@@ -15,14 +16,14 @@ import os
 import pickle
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from unittest import mock
 
 from persist_magic.capture.cell import Capture, Selection, Source, capture
 from persist_magic.store import JobDirectory, Payload, buffers_path, create_file, sync_file
 
-from .measure import timed
+from .measure import Measurement, equal, in_turns, timed, timing
 
 ARRAY = "numpy.random.default_rng(0).random({})"
 
@@ -99,71 +100,135 @@ def ours(place: Place, namespace: dict[str, Any], cell: str = "data") -> Capture
     return capture("job", source, namespace, Selection(), place.path, buffers_path(place.path))
 
 
-def theirs(place: Place, pickler: Callable[[Any], Any], data: object) -> None:
-    """The same durable file, written by a pickler."""
+def theirs(place: Place, dump: Callable[[Any, Any], object], data: object) -> None:
+    """The same durable file, written by a peer."""
     with open(place.path, "wb") as file:
-        pickler(file).dump(data)
+        dump(data, file)
         file.flush()
         sync_file(file)
 
 
-def picklers() -> dict[str, Callable[[Any], Any]]:
+def their_load(place: Place, load: Callable[[Any], Any]) -> Any:
+    with open(place.path, "rb") as file:
+        return load(file)
+
+
+@dataclasses.dataclass(frozen=True)
+class Writer:
+    """How a peer writes an object into a file, and reads it."""
+
+    dump: Callable[[Any, Any], object]
+    load: Callable[[Any], Any]
+
+
+def _cloudpickle() -> Writer:
     import cloudpickle
+
+    return Writer(lambda data, file: cloudpickle.dump(data, file, 5), pickle.load)
+
+
+def _dill() -> Writer:
     import dill
 
-    return {
-        "C pickle": lambda file: pickle.Pickler(file, 5),
-        "cloudpickle": lambda file: cloudpickle.Pickler(file, 5),
-        "dill": lambda file: dill.Pickler(file, protocol=5),
-    }
+    return Writer(lambda data, file: dill.dump(data, file, protocol=5), dill.load)
 
 
-def in_turns(place: Place, actions: dict[str, Callable[[], object]], runs: dict[str, int]) -> dict[str, list[float]]:
-    """What each action takes, A B C A B C …; those that have fewer runs are in the first rounds only."""
-    taken: dict[str, list[float]] = {name: [] for name in actions}
-    for number in range(max(runs.values())):
-        for name, action in actions.items():
-            if number < runs[name]:
-                place.clear()
-                gc.collect()
-                taken[name].append(timed(action))
-    place.clear()
-    return taken
-
-
-def dump(folder: str, workload: str, runs: str, dill_runs: str) -> dict[str, list[float]]:
-    """A workload by us and by the peers."""
-    place, namespace = Place(folder), session(WORKLOADS[workload])
-    actions: dict[str, Callable[[], object]] = {"ours": lambda: ours(place, namespace)}
-    for name, pickler in picklers().items():
-        actions[name] = lambda pickler=pickler: theirs(place, pickler, namespace["data"])
-    once = dict.fromkeys(actions, 1)
-    in_turns(place, actions, {**once, "dill": 0})  # imports, and the file system's first pages
-    return in_turns(place, actions, {**dict.fromkeys(actions, int(runs)), "dill": int(dill_runs)})
-
-
-def array(folder: str, runs: str) -> dict[str, list[float]]:
-    """The large array by us and by np.save; leaves ours there, for `restored`."""
+def _numpy() -> Writer:
     import numpy
 
-    place, namespace = Place(folder), session(WORKLOADS["1 GB float64"])
+    return Writer(lambda data, file: numpy.save(file, data), numpy.load)
 
-    def saved() -> None:
-        with open(place.path, "wb") as file:
-            numpy.save(file, namespace["data"])
-            file.flush()
-            sync_file(file)
 
-    actions: dict[str, Callable[[], object]] = {"ours": lambda: ours(place, namespace), "np.save": saved}
-    in_turns(place, actions, dict.fromkeys(actions, 1))
-    taken = in_turns(place, actions, dict.fromkeys(actions, int(runs)))
+def _joblib() -> Writer:
+    import joblib
+
+    return Writer(joblib.dump, joblib.load)
+
+
+WRITERS: dict[str, Callable[[], Writer]] = {
+    "C pickle": lambda: Writer(lambda data, file: pickle.dump(data, file, 5), pickle.load),
+    "cloudpickle": _cloudpickle,
+    "dill": _dill,
+    "np.save": _numpy,
+    "joblib.dump": _joblib,
+}
+
+
+def sample(data: Any) -> tuple[int, str]:
+    """What shows that the same has come back, whatever the module of its classes."""
+    last = list(data.items())[-1:] if isinstance(data, dict) else data[-1:]
+    return len(data), repr(last)
+
+
+class Ours:
+    """What we write, and what has come back."""
+
+    def __init__(self, place: Place, namespace: dict[str, Any], cell: str = "data") -> None:
+        self.place, self._namespace, self._cell = place, namespace, cell
+
+    def write(self) -> None:
+        self.capture = ours(self.place, self._namespace, self._cell)
+
+    def read(self) -> dict[str, Any]:
+        from persist_magic.restore import read_session, restore_session
+
+        fresh: dict[str, Any] = {"__name__": "__main__"}
+        restore_session(read_session(self.place.directory, self.capture.payload), fresh)
+        return fresh
+
+
+def writes(mine: Ours, back: Callable[[], Any], data: Any, names: Iterable[str]) -> dict[str, Measurement]:
+    """Our write, which comes back by `back`, and that of those peers that are installed.
+
+    The first of each, which is not counted, is read again.
+    """
+
+    def checked(write: Callable[[], object], read: Callable[[], Any]) -> Measurement:
+        unread = [read]
+
+        def measure() -> float:
+            took = timed(write)
+            while unread:
+                equal(sample(unread.pop()()), sample(data))
+            return took
+
+        return measure
+
+    made = {"ours": checked(mine.write, back)}
+    for name in names:
+        with contextlib.suppress(ImportError):
+            peer = WRITERS[name]()
+            write = functools.partial(theirs, mine.place, peer.dump, data)
+            made[name] = checked(write, functools.partial(their_load, mine.place, peer.load))
+    return made
+
+
+def in_place(place: Place, measurements: dict[str, Measurement], runs: dict[str, int]) -> dict[str, list[float]]:
+    """Measure in turns; none finds the files of another."""
+
+    def before() -> None:
+        place.clear()
+        gc.collect()
+
+    return in_turns(measurements, {name: runs[name] for name in measurements}, before)
+
+
+def dump(folder: str, workload: str, runs: str) -> dict[str, list[float]]:
+    """A workload by us and by those peers of whom there are runs; leaves ours there, for `restored`."""
+    place, namespace = Place(folder), session(WORKLOADS[workload])
+    counts = json.loads(runs)
+    mine = Ours(place, namespace)
+    peers = [name for name in counts if name != "ours"]
+    taken = in_place(place, writes(mine, lambda: mine.read()["data"], namespace["data"], peers), counts)
+    place.clear()
+    mine.write()
     with open(place.payload_path, "w") as file:
-        json.dump(dataclasses.asdict(ours(place, namespace).payload), file)
+        json.dump(dataclasses.asdict(mine.capture.payload), file)
     return taken
 
 
 def restored(folder: str) -> dict[str, float]:
-    """What `array` left, read into a fresh namespace: how long it takes, and the memory that is touched."""
+    """What `dump` left of the large array, read into a fresh namespace: how long it takes, and the memory that is touched."""
     import numpy
 
     from persist_magic.restore import read_session, restore_session
@@ -204,12 +269,11 @@ def extra_memory(folder: str) -> int | None:
 def digests(folder: str, workload: str, runs: str) -> dict[str, list[float]]:
     """The write of a workload with the digests that make the fingerprint, and without."""
     place, namespace = Place(folder), session(WORKLOADS[workload])
-    actions: dict[str, Callable[[], object]] = {
-        "with": lambda: write(place, namespace, True),
-        "without": lambda: write(place, namespace, False),
+    actions: dict[str, Measurement] = {
+        "with": timing(lambda: write(place, namespace, True)),
+        "without": timing(lambda: write(place, namespace, False)),
     }
-    in_turns(place, actions, dict.fromkeys(actions, 1))
-    return in_turns(place, actions, dict.fromkeys(actions, int(runs)))
+    return in_place(place, actions, dict.fromkeys(actions, int(runs)))
 
 
 def write(place: Place, namespace: dict[str, Any], with_digests: bool) -> None:
@@ -231,13 +295,16 @@ def tiny(folder: str, runs: str) -> dict[str, list[float]]:
     """A function and two small values, without what the disk's syncs take; the very first capture is told apart."""
     place, namespace = Place(folder), session(_TINY)
     data = {name: namespace[name] for name in ("area", "radii", "scale")}
-    known = picklers()
-    actions: dict[str, Callable[[], object]] = {"ours": lambda: ours(place, namespace, _TINY_CELL)}
-    for name, pickler in known.items():
-        actions[name] = lambda pickler=pickler: theirs(place, pickler, data)
+    mine, peers = Ours(place, namespace, _TINY_CELL), ["C pickle", "cloudpickle", "dill"]
+
+    def back() -> dict[str, Any]:
+        fresh = mine.read()
+        return {name: fresh[name] for name in data}
+
     with mock.patch("os.fsync", no_sync):
-        first = in_turns(place, actions, dict.fromkeys(actions, 1))
-        return {**in_turns(place, actions, dict.fromkeys(actions, int(runs))), "first": first["ours"]}
+        first = timed(mine.write)
+        taken = in_place(place, writes(mine, back, data, peers), dict.fromkeys(["ours", *peers], int(runs)))
+    return {**taken, "first": [first]}
 
 
 def fetched(root: str, name: str) -> float:
@@ -252,7 +319,7 @@ def fetched(root: str, name: str) -> float:
 
 if __name__ == "__main__":
     own_main = sys.modules["__main__"]  # `session` takes its place, and its globals are needed until the end
-    measurements: dict[str, Callable[..., object]] = {
-        each.__name__: each for each in (dump, array, restored, extra_memory, digests, tiny, fetched)
+    known: dict[str, Callable[..., object]] = {
+        each.__name__: each for each in (dump, restored, extra_memory, digests, tiny, fetched)
     }
-    print(json.dumps(measurements[sys.argv[1]](*sys.argv[2:])))
+    print(json.dumps(known[sys.argv[1]](*sys.argv[2:])))

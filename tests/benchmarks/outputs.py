@@ -5,17 +5,16 @@ Owns the measurements of printing. Both run the same source and time their own l
 
 from __future__ import annotations
 
-import os
-import shutil
+import functools
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from persist_magic.capture.cell import Source
 from persist_magic.submission import submit
 
-from .measure import Row, python
+from .measure import Comparison, Peer, Setting, beside, equal, folder, python
 
 _PRINT = """
 import sys, time
@@ -23,41 +22,37 @@ begin = time.perf_counter()
 {loop}
 took = time.perf_counter() - begin
 """
+PRINTS = 1_000_000
 LOOPS = {
-    "print 10⁶ short lines": "for number in range(1_000_000): print('line', number)",
-    "print 10⁶ dots, no newline": "for number in range(1_000_000): print('.', end='')",
+    "print 10⁶ short lines": ("for number in range(10**6): print('line', number)", "\n"),
+    "print 10⁶ dots, no newline": ("for number in range(10**6): print('.', end='')", "."),
 }
 
 
-def _as_job(name: str, cell: str, root: str) -> float:
+def _as_job(cell: str, mark: str, root: str) -> float:
     source = Source("cell", f"{cell}took", f"{cell}took")
-    job = submit(name, source, sys.modules["__main__"].__dict__, root=root).job
+    job = submit("prints", source, sys.modules["__main__"].__dict__, root=root).job
     took: float = job.fetch()
+    equal(job.stdout().count(mark), PRINTS)
     job.cleanup()
     return took
 
 
-def _to_file(cell: str, root: str) -> float:
+def _to_file(cell: str, mark: str, place: Path) -> float:
     """The cell as a script, its streams two files, buffered as Python does it by default."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-    paths = [os.path.join(root, name) for name in ("stdout", "stderr", "took")]
-    script = f"{cell}open({paths[2]!r}, 'w').write(str(took))"
+    paths = [place / name for name in ("stdout", "stderr", "took")]
+    script = f"{cell}open({str(paths[2])!r}, 'w').write(str(took))"
     with open(paths[0], "w") as out, open(paths[1], "w") as err:
-        subprocess.run(python("-c", script), env=environment, stdout=out, stderr=err, check=True)
-    with open(paths[2]) as file:
-        return float(file.read())
+        subprocess.run(python("-c", script), stdout=out, stderr=err, check=True)
+    equal(paths[0].read_text().count(mark), PRINTS)
+    return float(paths[2].read_text())
 
 
-def lines(runs: int) -> Iterator[str]:
-    """Measure, and give one line after the other."""
-    root = tempfile.mkdtemp(prefix="persist-benchmarks-")
-    try:
-        for number, (what, loop) in enumerate(LOOPS.items()):
+def comparisons(setting: Setting) -> Iterator[Comparison]:
+    """Measure, one after the other."""
+    with folder() as place:
+        for what, (loop, mark) in LOOPS.items():
             cell = _PRINT.format(loop=loop)
-            ours, theirs = [], []
-            for run in range(max(5, runs // 2)):
-                ours.append(_as_job(f"job{number}-{run}", cell, os.path.join(root, "jobs")))
-                theirs.append(_to_file(cell, root))
-            yield Row(what, ours, "stdout to a file", theirs, 1.3).line()
-    finally:
-        shutil.rmtree(root)
+            ours = functools.partial(_as_job, cell, mark, str(place / "jobs"))
+            peer = Peer(functools.partial(_to_file, cell, mark, place), 1.3)
+            yield from beside(what, ours, {"stdout to a file": peer}, setting.either(15, 3))

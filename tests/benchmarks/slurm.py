@@ -1,48 +1,45 @@
-"""What a job under Slurm costs, beside sbatch itself and submitit, on one cluster in one run.
+"""What a job under Slurm costs, beside sbatch itself and the peers, on one cluster in one run.
 
-Owns the measurements of submission, round trip and watching. Starts a real cluster on this machine (see tests/cluster);
-submitit comes with the extra ``bench``.
+Owns the measurements of submission, round trip and watching.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import shutil
-import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from persist_magic.job import Job, statuses
+from persist_magic.job import statuses
 from persist_magic.status import Status
-from persist_magic.submission import jobs, submit
+from persist_magic.submission import jobs
 
-from ..cluster.cluster import Cluster
-from .jobs import Fsync
-from .measure import Absolute, Row, timed
+from .jobs import small_cells, unsynced
+from .measure import (
+    Comparison,
+    Peer,
+    Setting,
+    Taken,
+    beside,
+    equal,
+    folder,
+    in_turns,
+    milliseconds,
+    scaled,
+    timed,
+    timing,
+)
+from .peers import Candidate, Tool, executorlib_slurm, opened, submitit_slurm
 
-WATCHED = 300
+WATCHED, CALLS_A_MINUTE = 300, 12
 PROGRAMS = ("sbatch", "squeue", "sacct", "scontrol", "scancel")
-
-
-def cells(root: str, *options: str) -> Iterator[Callable[[], Job]]:
-    """Submissions to Slurm of a small cell with a function and a list, each under a new name."""
-    from persist_magic.capture.cell import Source
-
-    namespace = sys.modules["__main__"].__dict__
-    namespace["_numbers"], namespace["_total"] = [1, 2, 3], eval("lambda: sum(_numbers)", namespace)
-    source = Source("cell", "_total()", "_total()")
-    number = 0
-    while True:
-        number += 1
-        name = f"job{number}"
-        yield lambda name=name: submit(name, source, namespace, backend="slurm", options=options, root=root).job
 
 
 def bare_script(folder: Path) -> str:
@@ -52,65 +49,69 @@ def bare_script(folder: Path) -> str:
     return str(path)
 
 
-def submission(runs: int, folder: Path) -> list[Row]:
-    """%%persist --slurm to its return, beside sbatch's; the jobs are held, so that none runs meanwhile."""
-    bare = ["sbatch", "--parsable", "--hold", "--output=/dev/null", bare_script(folder)]
-    ours, theirs, unsynced = [], [], []
-    made = cells(str(folder / "held"), "--hold")
-    next(made)()
-    for _ in range(runs):
-        cell = next(made)
-        with Fsync() as sync:
-            ours.append(timed(cell))
-        unsynced.append(ours[-1] - sync.seconds)
-        theirs.append(timed(lambda: subprocess.run(bare, check=True, capture_output=True)))
+def cancel_held() -> None:
     subprocess.run(["scancel", "--state=PENDING", "--me"], check=True)
-    return [
-        Row("%%persist --slurm", ours, "sbatch", theirs, 1.3, "the disk's syncs included"),
-        Row("%%persist --slurm, without fsync", unsynced, "sbatch", theirs, 1.3),
-    ]
 
 
-def submitit_round_trip(folder: Path) -> Callable[[], object]:
-    """Submit to result by submitit, as its users write it."""
-    import submitit
+def submission(setting: Setting, place: Path) -> Iterator[Comparison]:
+    """%%persist --slurm to its return, beside sbatch's; the jobs are held, so that none runs meanwhile."""
+    bare = ["sbatch", "--parsable", "--hold", "--output=/dev/null", bare_script(place)]
+    cells = small_cells(str(place / "held"), "slurm", "--hold")
+    theirs = timing(lambda: subprocess.run(bare, check=True, capture_output=True))
+    taken = in_turns({"ours": lambda: unsynced(next(cells))[1], "sbatch": theirs}, setting.runs)
+    cancel_held()
+    yield Comparison("%%persist --slurm", taken["ours"], "sbatch", taken["sbatch"], 1.3, "the disk's syncs included")
+    note = f"without its {taken['calls'][0]:.0f} fsyncs, {milliseconds(taken['syncs'])}"
+    yield Comparison("%%persist --slurm", taken["unsynced"], "sbatch", taken["sbatch"], 1.3, note)
 
-    executor = submitit.SlurmExecutor(folder=folder / "submitit")
-    executor.update_parameters(time=5)
-    return lambda: executor.submit(sum, [1, 2, 3]).result()
+
+PEERS = {"submitit": Candidate(submitit_slurm, goal=0.33), "executorlib": Candidate(executorlib_slurm)}
 
 
-def round_trip(runs: int, folder: Path) -> list[Row]:
-    """Submit to result, beside ``sbatch --wait`` of the same in Python, and submitit.
+_Figures = TypeVar("_Figures")
 
-    slurmctld starts jobs at its ticks, one or two a second. The pauses between the measurements are random, so that none falls
-    in step with them.
-    """
-    waiting = ["sbatch", "--wait", "--output=/dev/null", bare_script(folder)]
-    peers: dict[str, tuple[Callable[[], object], float]] = {
-        "sbatch --wait": (lambda: subprocess.run(waiting, check=True, capture_output=True), 1.2),
-        "submitit": (submitit_round_trip(folder), 0.33),
-    }
-    made = cells(str(folder / "ran"))
-    next(made)().fetch()
-    ours: list[float] = []
-    own: list[float] = []
-    theirs: dict[str, list[float]] = {name: [] for name in peers}
-    for _ in range(runs):
-        submit_cell = next(made)
+
+def out_of_step(measure: Callable[[], _Figures]) -> Callable[[], _Figures]:
+    """After a random pause: slurmctld starts jobs at its ticks, one or two a second, with which none is to fall in step."""
+
+    def later() -> _Figures:
         time.sleep(random.random())
-        begin = time.perf_counter()
-        job = submit_cell()
-        job.fetch()
-        ours.append(time.perf_counter() - begin)
+        return measure()
+
+    return later
+
+
+def round_trip(setting: Setting, place: Path) -> Iterator[Comparison]:
+    """Submit to result, beside ``sbatch --wait`` of the same in Python, and the peers."""
+    cells, numbers = small_cells(str(place / "ran"), "slurm"), itertools.count()
+
+    def ours() -> dict[str, float]:
+        cell, begin = next(cells), time.perf_counter()
+        job = cell()
+        equal(job.fetch(), 6)
+        took = time.perf_counter() - begin
         started = job.directory.current_run().started()
         assert started is not None
-        own.append(time.time() - started.time)
-        for name, (action, _) in peers.items():
-            time.sleep(random.random())
-            theirs[name].append(timed(action))
-    remark = f"{statistics.median(own) * 1e3:.0f} ms of it from the worker's start on, the rest is Slurm's"
-    return [Row("submit to result under Slurm", ours, name, theirs[name], goal, remark) for name, (_, goal) in peers.items()]
+        return {"ours": took, "own": time.time() - started.time}
+
+    def asked(tool: Tool, _: Candidate) -> Callable[[], float]:
+        """Of other numbers each time: executorlib would answer from its cache."""
+
+        def theirs() -> float:
+            number = next(numbers)
+            return timed(lambda: equal(tool.call(sum, [number, 2, 3]), number + 5))
+
+        return out_of_step(theirs)
+
+    waiting = ["sbatch", "--wait", "--output=/dev/null", bare_script(place)]
+    bare = out_of_step(timing(lambda: subprocess.run(waiting, check=True, capture_output=True)))
+
+    def own(taken: Taken) -> str:
+        return f"{milliseconds(taken['own'])} of it from the worker's start on, the rest is Slurm's"
+
+    with opened(PEERS, place, asked) as tools:
+        peers = {"sbatch --wait": Peer(bare, 1.2), **tools}
+        yield from beside("submit to result under Slurm", out_of_step(ours), peers, setting.either(30, 3), own)
 
 
 @contextlib.contextmanager
@@ -131,45 +132,35 @@ def counted_programs(folder: Path) -> Iterator[Callable[[], list[str]]]:
         os.environ["PATH"] = before
 
 
-def watching(folder: Path, seconds: float = 60.0) -> Absolute:
-    """How many of the scheduler's programs are called while somebody looks twice a second at 300 jobs, a few of which run."""
-    root = str(folder / "watched")
-    held, running = cells(root, "--hold"), cells(root)
+def watching(setting: Setting, place: Path) -> Comparison:
+    """How many of the scheduler's programs are called while somebody looks twice a second at many jobs, a few of which run."""
+    root, seconds = str(place / "watched"), setting.either(60, 20)
+    held, running = small_cells(root, "slurm", "--hold"), small_cells(root, "slurm")
     for _ in range(WATCHED - 30):
         next(held)()
-    for _ in range(WATCHED - 30):
-        next(running)  # their names are taken
+        next(running)  # its name is taken
     for _ in range(30):
         next(running)()
-    with counted_programs(folder) as calls:
+    with counted_programs(place) as calls:
         begin = time.monotonic()
         looks = 0
         while time.monotonic() - begin < seconds:
             found = statuses(jobs(root))
-            assert len(found) == WATCHED
+            equal(len(found), WATCHED)
             assert all(isinstance(each, Status) for each in found)
             looks += 1
             time.sleep(0.5)
         made = calls()
-    subprocess.run(["scancel", "--state=PENDING", "--me"], check=True)
-    remark = f"{looks} looks; {', '.join(f'{program} {made.count(program)}' for program in PROGRAMS if program in made)}"
-    return Absolute(f"calls while {WATCHED} jobs are watched a minute", [float(len(made))], 12.01, "", remark)
+    cancel_held()
+    note = f"{looks} looks; {', '.join(f'{program} {made.count(program)}' for program in PROGRAMS if program in made)}"
+    what = f"calls of Slurm's programs for {WATCHED} jobs in {seconds} s"
+    return Comparison(what, [len(made)], goal=scaled(CALLS_A_MINUTE, seconds), note=note, unit="")
 
 
-def lines(runs: int) -> Iterator[str]:
-    """Measure, and give one line after the other."""
-    folder = Path(tempfile.mkdtemp(prefix="persist-"))
-    before: dict[str, Any] = dict(os.environ)
-    try:
-        with Cluster(folder / "c") as cluster:
-            os.environ.update(cluster.environment)
-            yield cluster.run("sbatch", "--version").strip()
-            for row in submission(runs, folder):
-                yield row.line()
-            for row in round_trip(runs, folder):
-                yield row.line()
-            yield watching(folder).line()
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-        shutil.rmtree(folder, ignore_errors=True)
+def comparisons(setting: Setting) -> Iterator[Comparison]:
+    """Measure, one after the other."""
+    setting.require_cluster()
+    with folder() as place:
+        yield from submission(setting, place)
+        yield from round_trip(setting, place)
+        yield watching(setting, place)

@@ -1,20 +1,21 @@
 """What it costs to watch many jobs: 10,000 job directories, of which 50 live.
 
-Owns how the directories are made (by the project's own store) and the measurements: of looks at them, of what a page is told,
-and of a real browser that shows them.
+Owns how the directories are made (by the project's own store) and the measurements: of looks at them, of what a page is told
+beside plain ipywidgets, and of a real browser that shows them.
 """
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import json
 import os
-import resource
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from persist_magic.capture.cell import Source
 from persist_magic.job import Job, set_session_root
@@ -23,10 +24,15 @@ from persist_magic.processes import ProcessId
 from persist_magic.store import Bar, Ended, Handle, Progress, Root, Started, Submitted, Usage, write_atomic, write_new
 from persist_magic.submission import load, submit
 
-from .measure import Absolute, timed
+from ..kernels import Kernel, Page, widget_of
+from .measure import Comparison, Measurement, Missing, Setting, equal, folder, in_memory, in_turns, timed
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from ..browser.jupyter import Server
 
 JOBS, LIVE, CHANGED = 10_000, 50, 20
-IDLE_SECONDS = 12.0
 
 
 def make_jobs(path: str) -> None:
@@ -78,59 +84,111 @@ class Running:
 
 
 def cpu(action: Callable[[], object]) -> float:
-    """Milliseconds of this process's cpu time."""
-    before = resource.getrusage(resource.RUSAGE_SELF)
+    """Seconds of this process's cpu time."""
+    begin = time.process_time()
     action()
-    after = resource.getrusage(resource.RUSAGE_SELF)
-    return 1e3 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return time.process_time() - begin
 
 
-def looks(root: str, live: Running, runs: int) -> Iterator[str]:
+def looks(root: str, live: Running, setting: Setting) -> Iterator[Comparison]:
     """What it costs to look."""
     poller = Poller(root=root)
-    slice_ms = timed(lambda: poller.poll(0.1)) * 1e3
-    yield Absolute(f"first rows of {JOBS} jobs", [slice_ms], 200).line()
-    first = slice_ms + timed(poller.poll) * 1e3
-    assert len(poller.rows) == JOBS
-    yield Absolute("all rows, each job read once", [first], 5000).line()
-    every = []
-    for _ in range(runs + 2):
+
+    def first() -> dict[str, float]:
+        nonlocal poller
+        poller = Poller(root=root)
+        at_once = timed(lambda: poller.poll(0.1))
+        whole = at_once + timed(poller.poll)
+        equal(len(poller.rows), JOBS)
+        return {"first": at_once, "all": whole}
+
+    def again() -> float:
         live.beat()
-        every.append(cpu(poller.poll))
-    yield Absolute(f"cpu of a later look, {LIVE} of them live", every[2:], 2).line()
+        return cpu(poller.poll)
+
+    taken = in_turns({"": first}, setting.fewest)
+    yield Comparison(f"first rows of {JOBS:,} jobs", taken["first"], goal=0.2)
+    yield Comparison(f"all rows of {JOBS:,} jobs, each read once", taken["all"], goal=5.0)
+    poller.poll()  # the second look at what has just ended is the last one
+    later = in_turns({"ours": again}, setting.runs)["ours"]
+    yield Comparison(f"cpu of a later look, {LIVE} of them live", later, goal=2e-3)
 
 
-def told(root: str, live: Running, runs: int) -> Iterator[str]:
+_PLAIN = """
+import ipywidgets
+rows = [[f"job-{{number:05}}", "running" if number < {live} else "done", "local", "1:40", "epoch 2"] for number in range({jobs})]
+def shown():
+    lines = ("<tr>" + "".join(f"<td>{{cell}}</td>" for cell in row) + "</tr>" for row in rows)
+    return f"<table>{{''.join(lines)}}</table>"
+def change(step):
+    for row in rows[:{changed}]:
+        row[-1] = f"epoch {{step}} loss {{1 / step:.4f}}"
+    table.value = shown()
+table = ipywidgets.HTML(shown())
+"""
+
+
+def plain(kernel: Kernel) -> Iterator[int]:
+    """The same rows in an ipywidgets.HTML, whose value is set anew when some change: the bytes of each time."""
+    kernel.run(_PLAIN.format(live=LIVE, jobs=JOBS, changed=CHANGED))
+    kernel.messages("table")
+    for step in itertools.count(1):
+        news = [each["content"]["data"] for each in kernel.messages(f"change({step})") if each["msg_type"] == "comm_msg"]
+        assert f"epoch {step} loss" in news[-1]["state"]["value"]
+        yield sum(len(json.dumps(each).encode()) for each in news)
+
+
+def dashboard(page: Page, live: Running) -> Iterator[int]:
+    """The dashboard, when some rows change: the bytes of each time."""
+    for step in itertools.count(1):
+        page.messages.clear()
+        live.beat()
+        live.go_on()
+        page.wait_for(lambda step=step: page.rows["job-00000"]["line"].startswith(f"epoch {step} "), "the change")
+        yield sum(each["bytes"] for each in page.messages if each["do"] == "rows")
+
+
+def weighed(kernel: Kernel, changes: Iterator[int], who: str) -> Measurement:
+    """Bytes and the kernel's cpu of each change, without what it takes to ask for the time."""
+
+    def cpu_so_far() -> float:
+        return float(kernel.run("time.process_time()"))
+
+    def one() -> dict[str, float]:
+        asked, before = cpu_so_far(), cpu_so_far()
+        size = next(changes)
+        return {f"{who} bytes": size, f"{who} cpu": cpu_so_far() - before - (before - asked)}
+
+    return one
+
+
+def told(root: str, live: Running, setting: Setting) -> Iterator[Comparison]:
     """What a kernel tells a page, without a browser."""
-    from ..kernels import Kernel, Page, widget_of
-
-    place = Path(tempfile.mkdtemp(prefix="persist-benchmarks-"))
-    kernel = Kernel(place, PERSIST_ROOT=root)
-    try:
-        kernel.run("%load_ext persist_magic")
-        page = Page(kernel, widget_of(kernel.messages("%persist_status")))
+    with folder() as place, contextlib.ExitStack() as stack:
+        ours, theirs = (stack.enter_context(contextlib.closing(Kernel(place, PERSIST_ROOT=root))) for _ in range(2))
+        for kernel in (ours, theirs):
+            kernel.run("import time")
+        ours.run("%load_ext persist_magic")
+        page = Page(ours, widget_of(ours.messages("%persist_status")))
         page.wait_for(lambda: len(page.rows) == JOBS, "all rows", 120)
         page.hear(3)
-        sizes = []
-        for at in range(runs):
-            page.messages.clear()
-            live.beat()
-            live.go_on()
-            line = f"epoch {at + 1} "
-            page.wait_for(lambda line=line: page.rows["job-00000"]["line"].startswith(line), "the change")
-            news = [each for each in page.messages if each["do"] == "rows"]
-            sizes.append(sum(each["bytes"] for each in news) / 1e3)
-        yield Absolute(f"sent for {CHANGED} changed rows", sizes[1:], 5, unit="kB").line()
+        changes = {"ours": weighed(ours, dashboard(page, live), "ours"), "plain": weighed(theirs, plain(theirs), "plain")}
+        taken = in_turns(changes, setting.either(30, 5))
+        what = f"{CHANGED} of {JOBS:,} rows change"
+        yield Comparison(f"sent when {what}", taken["ours bytes"], goal=5000, unit="B")
+        peer = "ipywidgets.HTML"
+        note = "not the same: the table as one text that is set anew, of rows that nobody had to read"
+        yield Comparison(f"sent when {what}", taken["ours bytes"], peer, taken["plain bytes"], note=note, unit="B")
+        yield Comparison(f"the kernel's cpu when {what}", taken["ours cpu"], peer, taken["plain cpu"], note=note)
+        page.hear(1)
         page.messages.clear()
-        end = time.monotonic() + IDLE_SECONDS
+        seconds = setting.either(12.0, 6.0)
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
             live.beat()
             page.hear(1.0)
         others = [each for each in page.messages if each["do"] != "beat"]
-        yield Absolute(f"messages in {IDLE_SECONDS:g} s but the heartbeat", [len(others)], 1, unit="").line()
-    finally:
-        kernel.close()
-        shutil.rmtree(place, ignore_errors=True)
+        yield Comparison(f"messages of {seconds:g} idle seconds but the heartbeat", [len(others)], goal=0, unit="")
 
 
 _PAINTED = """() => new Promise((settle) => {
@@ -151,54 +209,70 @@ _UPDATE = """([message, text]) => new Promise((settle) => {
 })"""
 
 
-def painted(root: str, live: Running, runs: int) -> Iterator[str]:
+def painted(root: str, live: Running, setting: Setting) -> Iterator[Comparison]:
     """What a browser needs."""
-    from ..browser.chromium import chromium
-    from ..browser.jupyter import Notebook, server
+    from ..browser.chromium import NoChromium, chromium
+    from ..browser.jupyter import server
+
+    live.beat()
+    with folder() as place, contextlib.ExitStack() as stack:
+        try:
+            browser = stack.enter_context(chromium())
+        except NoChromium as error:
+            raise Missing(str(error)) from None
+        with server(place, PERSIST_ROOT=root) as jupyter:
+            first = in_turns({"": first_paint(browser, jupyter)}, setting.either(3, 2))[""]
+        yield Comparison("first paint in JupyterLab, of a new session", first, goal=0.5)
+        updates = in_turns({"": page_update(browser, root, live)}, setting.runs)[""]
+        yield Comparison(f"update of {CHANGED} of {JOBS:,} rows in the page", updates, goal=0.03)
+
+
+def first_paint(browser: Browser, jupyter: Server) -> Measurement:
+    """From Shift+Enter until rows are there, in a new session each time."""
+    from ..browser.jupyter import Notebook
+
+    numbers = itertools.count()
+
+    def one() -> float:
+        name = f"{next(numbers)}.ipynb"
+        jupyter.write(name, ["%load_ext persist_magic", "%persist_status"])
+        notebook = Notebook(browser, jupyter, name)
+        notebook.run(0)
+        notebook.page.evaluate(_BEGIN)
+        notebook.start(1)
+        took = float(notebook.page.evaluate(_PAINTED))
+        notebook.shut_down()
+        return took / 1e3
+
+    return one
+
+
+def page_update(browser: Browser, root: str, live: Running) -> Measurement:
+    """From the message to the painted frame, in the dashboard's module alone."""
     from ..browser.module import Module, message
 
-    place = Path(tempfile.mkdtemp(prefix="persist-benchmarks-"))
-    live.beat()
-    with chromium() as browser:
-        with server(place, PERSIST_ROOT=root) as jupyter:
-            first: list[float] = []
-            for at in range(max(3, runs // 10)):
-                jupyter.write(f"{at}.ipynb", ["%load_ext persist_magic", "%persist_status"])
-                notebook = Notebook(browser, jupyter, f"{at}.ipynb")
-                notebook.run(0)
-                notebook.page.evaluate(_BEGIN)
-                notebook.start(1)
-                first.append(float(notebook.page.evaluate(_PAINTED)))
-                notebook.shut_down()
-            yield Absolute("first paint in JupyterLab, of a new session", first, 500).line()
-        poller = Poller(root=root)
+    poller = Poller(root=root)
+    poller.poll()
+    page = Module(browser, clock=False)
+    page.rows(*poller.table(), whole=True)
+
+    def one() -> float:
+        live.beat()
+        live.go_on()
         poller.poll()
-        page = Module(browser, clock=False)
-        page.rows(*poller.table(), whole=True)
-        updates = []
-        for _ in range(runs):
-            live.beat()
-            live.go_on()
-            poller.poll()
-            page.number += 1
-            changed = [poller.rows[job.name] for job in live.jobs[:CHANGED]]
-            arguments = message(page.number, changed, page.known)
-            updates.append(float(page.page.evaluate(_UPDATE, arguments)))
-        page.close()
-        yield Absolute(f"update of {CHANGED} of {JOBS} rows in the page", updates[2:], 30).line()
-    shutil.rmtree(place, ignore_errors=True)
+        page.number += 1
+        changed = [poller.rows[job.name] for job in live.jobs[:CHANGED]]
+        return float(page.page.evaluate(_UPDATE, message(page.number, changed, page.known))) / 1e3
+
+    return one
 
 
-def lines(runs: int) -> Iterator[str]:
-    """Measure, and give one line after the other."""
-    place = tempfile.mkdtemp(prefix="persist-benchmarks-")
-    root = os.path.join(place, "jobs")
-    set_session_root(lambda: root)
-    try:
+def comparisons(setting: Setting) -> Iterator[Comparison]:
+    """Measure, one after the other."""
+    with folder(in_memory()) as place:
+        root = str(place / "jobs")
+        set_session_root(lambda: root)
         make_jobs(root)
         live = Running(root)
-        for part in (looks, told, painted):
-            yield from part(root, live, runs)
-    finally:
-        set_session_root(None)
-        shutil.rmtree(place)
+        for some in (looks, told, painted):
+            yield from some(root, live, setting)

@@ -23,11 +23,16 @@ FLAGS = [
 ]
 
 
+class NoChromium(Exception):
+    """It is not installed."""
+
+
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     """Start it, without a window."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert path, "there is no Chromium; as root: apt-get install --no-install-recommends chromium fonts-dejavu-core"
+    if path is None:
+        raise NoChromium("there is no Chromium; as root: apt-get install --no-install-recommends chromium fonts-dejavu-core")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         try:
