@@ -196,10 +196,17 @@ class TasksFailed(PersistError):
         return tuple(task for task, _, _ in self.failures)
 
     def __str__(self) -> str:
-        some = self.failures[:_FAILURES_SHOWN]
-        lines = [f"  task {task} ({label}): {reason}" for task, label, reason in some]
-        if rest := len(self.failures) - len(some):
-            lines.append(f"  … and {rest} more")
+        alike: dict[str, list[str]] = {}
+        for task, label, reason in self.failures:
+            alike.setdefault(reason, []).append(f"task {task} ({label})")
+        lines = [
+            f"  {tasks[0]}{f' and {len(tasks) - 1} more' if tasks[1:] else ''}: {reason}"
+            for reason, tasks in list(alike.items())[:_FAILURES_SHOWN]
+        ]
+        if rest := len(alike) - len(lines):
+            lines.append(
+                f"  … and {rest} other reason{'s' if rest > 1 else ''}; %persist_tasks {self.name} --state failed lists all"
+            )
         again = f"%persist_rerun {self.name} --failed runs them again"
         others = f'%persist_fetch {self.name} --errors return, or fetch(errors="return"), gives the others'
         head = f"{len(self.failures)} of {self.total} tasks of job {self.name} have no result; {again}; {others}"

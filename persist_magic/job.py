@@ -251,7 +251,7 @@ def statuses(of: Sequence[Job], seconds: float | None = None) -> list[Status | P
         except PersistError as error:
             words = [Observation(Word.UNKNOWN, str(error))] * len(pairs)
         for (index, query), word in zip(pairs, words, strict=True):
-            heard.setdefault(index, {})[query.chunk] = word
+            heard.setdefault(index, {})[query.chunk] = replace(word, before_start=query.started is None)
     for index, observations in heard.items():
         try:
             found[index] = of[index]._settled(observations)

@@ -89,6 +89,8 @@ class Observation(Frozen):
         Who said so.
     time : float or None
         When that was true, seconds since the epoch; None is just now.
+    before_start : bool
+        Whether the backend was asked before the run's start was known: that it waits then says nothing of a requeue.
     """
 
     word: Word
@@ -97,6 +99,7 @@ class Observation(Frozen):
     note: str = ""
     source: str = "process table"
     time: float | None = None
+    before_start: bool = False
 
 
 @frozen
@@ -124,6 +127,9 @@ class Status(Frozen):
     seen: float
     run: int
     note: str = ""
+
+    def __repr__(self) -> str:
+        return f"<Status {self.describe(time.time())}>"
 
     def describe(self, now: float) -> str:
         """Return one line, for example "running, seen 4 s ago"."""
@@ -376,7 +382,7 @@ def _started(e: Evidence, started: Started, observation: Observation) -> Status:
     note = _live_note(e, observation)
     if observation.word is Word.ALIVE:
         return _said(e, observation, JobState.RUNNING, "", note)
-    if observation.word is Word.QUEUED:
+    if observation.word is Word.QUEUED and not observation.before_start:
         return _queued_again(e, observation)
     fresh = heartbeat_is_fresh(e)
     if not fresh and e.outcome is not None:

@@ -190,6 +190,19 @@ def test_a_function_is_persisted_with_its_arguments(root: str) -> None:
     assert load("doubled").fetch() == 12
 
 
+def inverse(number: int) -> float:
+    return 1 / number
+
+
+def test_a_functions_traceback_begins_in_the_function(root: str) -> None:
+    with pytest.raises(JobFailed) as caught:
+        persist_magic.persist(inverse, "inverse", args=(0,)).fetch(60)
+    first = caught.value.traceback.splitlines()[1]
+    assert first.endswith(", in inverse"), first
+    with pytest.raises(JobFailed, match="TypeError"):
+        persist_magic.persist(inverse, "called", args=(1, 2)).fetch(60)
+
+
 def test_the_same_function_with_other_arguments_is_another_job(root: str) -> None:
     persist_magic.persist(double, "doubled", args=(4,))
     assert persist_magic.persist(double, "doubled", args=(4,)).fetch(60) == 8

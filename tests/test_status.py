@@ -121,6 +121,12 @@ CASES: list[tuple[str, Evidence, JobState, str]] = [
         JobState.QUEUED,
         "waiting for a slot, 2 before it",
     ),
+    (
+        "what waited when the backend was asked has begun since: nothing was queued again",
+        replace(RUNNING, observation=Observation(Word.QUEUED, "starting", before_start=True)),
+        JobState.RUNNING,
+        "",
+    ),
     ("queued and nobody can be asked", replace(BASE, observation=SILENT), JobState.QUEUED, "accepted by local"),
     (
         "died before it started",

@@ -293,6 +293,16 @@ def test_failures_of_every_kind_take_no_other_task_down(session: Session) -> Non
     assert job[0].stderr() == ""
 
 
+def test_what_many_tasks_failed_of_is_told_once(session: Session) -> None:
+    job = sweep(session, "fit", "1 / (n % 3) if n < 12 else {}[n]", n=range(24))
+    with pytest.raises(TasksFailed) as caught:
+        job.fetch(timeout=60)
+    told = str(caught.value).splitlines()[1:]
+    assert told[0] == "  task 0 (n=0) and 3 more: ZeroDivisionError: division by zero"
+    assert told[1:10] == [f"  task {n} (n={n}): KeyError: {n}" for n in range(12, 21)]
+    assert told[10:] == ["  … and 3 other reasons; %persist_tasks fit --state failed lists all"]
+
+
 def test_an_error_that_hits_all_is_told_once(session: Session) -> None:
     session.run("class Refuses:\n    def __reduce__(self): return (int, ('no number',))\nvalue = Refuses()")
     job = sweep(session, "fit", "value, n", n=range(3))
@@ -391,6 +401,13 @@ def test_what_a_cell_imports_first_is_imported_once(
     missing = sweep(session, "missing", "import not_there\nn", n=range(2))
     missing.wait(60)
     assert missing[1].status().reason == "ModuleNotFoundError: No module named 'not_there'"
+
+
+def test_what_a_failure_takes_is_imported_once(session: Session) -> None:
+    session.run("import sys")
+    job = sweep(session, "fit", "print('dill' in sys.modules)\n1 / 0", _limit=1, n=range(3))
+    job.wait(60)
+    assert [job[n].stdout() for n in range(3)] == ["False\n", "True\n", "True\n"]
 
 
 def test_figures_of_tasks_are_theirs(session: Session) -> None:

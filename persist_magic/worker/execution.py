@@ -293,8 +293,6 @@ class Execution:
 
         What cannot be imported the cell will tell.
         """
-        import importlib
-
         for statement in self._parsed().body:
             names = []
             if isinstance(statement, ast.Import):
@@ -303,9 +301,11 @@ class Execution:
                 names = [statement.module]
             if not names:
                 return
-            for name in names:
-                with contextlib.suppress(Exception):
-                    importlib.import_module(name)
+            _import_if_there(names)
+
+    def import_for_errors(self) -> None:
+        """Import what it takes to write an exception down: where one task of a sweep has failed others will, too."""
+        _import_if_there(("traceback", "persist_magic.capture._dill"))
 
     def _parsed(self) -> ast.Module:
         # cell.py holds a comment line above the cell, so its numbers are the notebook's
@@ -403,6 +403,8 @@ class Execution:
         trace = error.__traceback__
         while trace is not None and trace.tb_frame.f_code.co_filename != self.cell_file:
             trace = trace.tb_next
+        if self.spec.kind == "function" and trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next  # the first frame is our call of the function, and no line of its source
         ours, frames = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep, []
         while trace is not None:
             if not trace.tb_frame.f_code.co_filename.startswith(ours):
@@ -499,6 +501,14 @@ class Execution:
         from .values import changed_in_place
 
         return names + [name for name in changed_in_place(self.spec, before, self.namespace) if name not in names]
+
+
+def _import_if_there(names: Iterable[str]) -> None:
+    import importlib
+
+    for name in names:
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
 
 
 def _lay_path(entries: tuple[str, ...]) -> None:

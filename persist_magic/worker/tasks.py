@@ -311,6 +311,8 @@ class _Dispatcher:
         )
         self._append(word, task.number, record.to_line())
         self.unsynced.update((task.files.values_path, self.journal.path))
+        if record.exception is not None:
+            self.execution.import_for_errors()
         self.lanes.give_back(task.lane, more=bool(self.waiting) and not self.stopping)
         if _group_lives(task.pid):
             self.left_behind[task.pid] = time.monotonic(), task.lane
