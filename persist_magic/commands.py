@@ -27,7 +27,7 @@ from .logs import log_size, read_log, read_part
 from .outputs import STREAM_LIMIT
 from .status import JobState
 from .submission import jobs, load
-from .sweep import Sweep, Task
+from .sweep import Task, as_sweep
 from .text import harmless, settle
 from .views import table
 
@@ -62,12 +62,6 @@ def count(text: str) -> int:
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"{text!r} is no number of lines")
     return int(text)
-
-
-def _sweep(job: Job) -> Sweep:
-    if not isinstance(job, Sweep):
-        raise UsageError(f"job {job.name} is one cell and no sweep: it has no tasks")
-    return job
 
 
 def _found(names: Iterable[str]) -> list[Job]:
@@ -147,7 +141,7 @@ def _log_words(parser: argparse.ArgumentParser) -> None:
 def _log(words: argparse.Namespace) -> int:
     job = load(words.name)
     if words.task is not None:
-        return _log_of_task(_sweep(job)[words.task], words)
+        return _log_of_task(as_sweep(job)[words.task], words)
     if words.follow:
         try:
             for part in job.follow(words.err, words.tail):
@@ -260,7 +254,7 @@ def _tell_ends(cancelled: Sequence[tuple[str, Job | Task]]) -> None:
 def _cancel_tasks(chosen: list[Job], words: argparse.Namespace) -> int:
     if len(chosen) != 1:
         raise UsageError("--task is for one sweep")
-    sweep = _sweep(chosen[0])
+    sweep = as_sweep(chosen[0])
     tasks = [sweep[number] for number in sweep.numbers(words.task)]
     sweep.cancel_tasks(words.task, words.force)
     _touched(sweep)
@@ -325,7 +319,7 @@ def _tasks_words(parser: argparse.ArgumentParser) -> None:
 
 
 def _tasks(words: argparse.Namespace) -> int:
-    sweep = _sweep(load(words.name))
+    sweep = as_sweep(load(words.name))
     if words.json:
         chosen = [end.for_programs() for end in sweep.ends() if words.state in ("", end.status.state.value)]
         print(json.dumps(chosen, indent=1))

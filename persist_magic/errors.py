@@ -346,13 +346,12 @@ class UnsafePath(PersistError):
 class StoreError(PersistError):
     """The file system refused: disk full, read-only, no permission."""
 
-    def __init__(self, action: str, path: str, why: str) -> None:
-        super().__init__(action, path, why)
-        self.action, self.path, self.why = action, path, why
+    def __init__(self, action: str, path: str, why: str, advice: str = "") -> None:
+        super().__init__(action, path, why, advice)
+        self.action, self.path, self.why, self.advice = action, path, why, advice
 
     def __str__(self) -> str:
-        advice = "" if self.action == "read" else "; free or choose another place with %config PersistMagics.root"
-        return f"cannot {self.action} {self.path}: {self.why}{advice}"
+        return "; ".join(filter(None, (f"cannot {self.action} {self.path}: {self.why}", self.advice)))
 
 
 class Damaged(PersistError):

@@ -161,7 +161,7 @@ def differences(spec: JobSpec, captured: Capture, ignored: Container[str] = ()) 
             if what[0] != what[1]:
                 yield f"{name} changed ({what[0]} → {what[1]})"
             else:  # large data has a digest that also depends on what stands before it, and on the order of sets
-                yield f"{name} {'may have' if after.digest.startswith('~') else ''} changed".replace("  ", " ")
+                yield f"{name} {'may have changed' if after.digest.startswith('~') else 'changed'}"
     before_files, files = ({each.name: each.digest for each in modules} for modules in (spec.modules, captured.modules))
     for name in sorted(before_files.keys() | files.keys()):
         if name not in before_files or name not in files:
@@ -958,7 +958,7 @@ class Job:
             replay.header(self.name, self._facts(info)), self._source_text(), self.outputs(), self.spec().python
         )
         target = os.path.abspath(os.path.expanduser(os.fspath(path)))
-        with told("export to", target):
+        with told("export to", target, in_root=False):
             try:
                 write_atomic(target, text.encode(), exclusive=not replace)
             except FileExistsError:

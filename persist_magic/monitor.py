@@ -21,8 +21,8 @@ from typing import Any, Protocol
 from .errors import NoSuchJob, PersistError
 from .job import Job, asked_names, default_root, pauses, statuses
 from .logs import last_line
-from .status import FRESH_SECONDS, JobState, Status, staleness_words
-from .store import HEARTBEAT_SECONDS, Progress, Root, Usage
+from .status import JobState, Status, staleness_words
+from .store import FRESH_SECONDS, HEARTBEAT_SECONDS, Progress, Root, Usage
 from .tasks import Counts, ledger, progress_remark
 
 RELIST_SECONDS = 30.0
@@ -67,7 +67,7 @@ class Row:
     tasks : Counts or None
         Of a sweep.
     last_line : str
-        What the cell printed last, if the job lives or failed.
+        What the cell printed last, unless the job is done.
     staleness : str
         What has changed since, in words; see `Job.staleness`.
     """

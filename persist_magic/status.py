@@ -13,10 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .frozen import Frozen, frozen
-from .store import HEARTBEAT_SECONDS, Bar, CancelRequest, Ended, Handle, Observed, Outcome, Progress, Started
-
-FRESH_SECONDS = 6 * HEARTBEAT_SECONDS
-"""A heartbeat younger than this proves that the run lives; file servers cache attributes for up to a minute's part."""
+from .store import FRESH_SECONDS, Bar, CancelRequest, Ended, Handle, Observed, Outcome, Progress, Started
 
 _LONGEST = 1e9  # seconds; who says that so much is left knows nothing
 

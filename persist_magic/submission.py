@@ -23,9 +23,7 @@ from .errors import JobExists, PersistError, UsageError
 from .job import Job, asked, default_root, differences, existing, predecessors, settings_of
 from .processes import ProcessId
 from .status import JobState
-from .store import Axis as AxisRecord
-from .store import JobDirectory, JobSpec, Root, Submitted, check_name, write_new
-from .store import Sweep as SweepRecord
+from .store import AxisLabels, JobDirectory, JobSpec, Root, Submitted, SweepLabels, check_name, write_new
 from .sweep import Sweep
 
 if TYPE_CHECKING:
@@ -333,10 +331,10 @@ def _write(work: JobDirectory, spec: JobSpec, each: Sequence[Axis], cell: str, s
     write_new(work.script_path, script.encode("utf-8", "surrogateescape"), mode=0o700)
 
 
-def _labelled(each: Sequence[Axis]) -> SweepRecord:
+def _labelled(each: Sequence[Axis]) -> SweepLabels:
     from .capture.cell import label
 
-    return SweepRecord(tuple(AxisRecord(names, tuple(label(names, value) for value in values)) for names, values in each))
+    return SweepLabels(tuple(AxisLabels(names, tuple(label(names, value) for value in values)) for names, values in each))
 
 
 def _with_snapshot(captured: Capture, folder: str) -> Capture:

@@ -48,10 +48,12 @@ _PART = 1 << 20
 class Sweep(Job):
     """A job of many tasks: ``sweep[3]`` is one of them, ``len(sweep)`` tells how many there are.
 
-    sweep = persist_magic.persist(fit, "fits", each={"alpha": alphas, "seed": range(3)})
-    sweep.table()          what each task was given, its state, seconds and result; also while it runs
-    sweep[3].stdout()
-    sweep.fetch()          all results, in order
+        sweep = persist_magic.persist(fit, "fits", each={"alpha": alphas, "seed": range(3)})
+        sweep.table()          what each task was given, its state, seconds and result; also while it runs
+        sweep[3].stdout()
+        sweep.fetch()          all results, in order
+
+    `load` and `persist` give one; in a notebook ``%%persist NAME --each``.
     """
 
     _axes: list[Axis] | None = None
@@ -489,6 +491,19 @@ class Task:
             return harmless(f"<Task {self.index} of {self.sweep.name} ({end.label}): {end.status.describe(time.time())}>")
         except PersistError as error:
             return f"<Task {self.index} of {self.sweep.name}: {error}>"
+
+
+def as_sweep(job: Job) -> Sweep:
+    """Return a job that has tasks.
+
+    Raises
+    ------
+    UsageError
+        If it has none.
+    """
+    if not isinstance(job, Sweep):
+        raise UsageError(f"job {job.name} is one cell and no sweep: it has no tasks")
+    return job
 
 
 def _over(run: int) -> Status:

@@ -28,7 +28,7 @@ from .store import (
     Progress,
     RunDirectory,
     Submitted,
-    Sweep,
+    SweepLabels,
     TaskBegan,
     TaskEnded,
     TaskFiles,
@@ -138,7 +138,7 @@ class Ledger:
         self._directory, self._spec = directory, spec
         self.lock = threading.RLock()
         self._runs: list[_Run] = []  # the newest first, to the last one of all tasks
-        self._sweep: Sweep | None = None
+        self._sweep: SweepLabels | None = None
 
     def refresh(self) -> None:
         """Read what is new."""

@@ -989,7 +989,9 @@ def test_an_unknown_name_suggests_a_known_one(session: Session) -> None:
 def test_a_full_disk_is_told_and_leaves_nothing(session: Session, small_disk: Path) -> None:
     session.root = str(small_disk / "root")
     session.run("big = list(range(10**6))")
-    with pytest.raises(StoreError, match=r"cannot write job .*: No space left on device; free or choose another place"):
+    with pytest.raises(
+        StoreError, match=r"cannot write job .*: No space left on device; free some room, or choose another place"
+    ):
         session.persist("big", "len(big)")
     assert not [entry for entry in os.listdir(session.root) if not entry.startswith((".gitignore", ".lock"))]
     assert session.persist("small", "1").fetch(60) == 1

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from persist_magic.processes import ProcessId
 from persist_magic.status import (
-    FRESH_SECONDS,
     Evidence,
     JobState,
     Observation,
@@ -22,7 +21,7 @@ from persist_magic.status import (
     resolve,
     staleness_words,
 )
-from persist_magic.store import Bar, CancelRequest, Ended, Handle, Observed, Outcome, Progress, Started
+from persist_magic.store import FRESH_SECONDS, Bar, CancelRequest, Ended, Handle, Observed, Outcome, Progress, Started
 
 NOW = 1_000_000.0
 HERE = ProcessId("here", "boot", "ns", 10, "1")

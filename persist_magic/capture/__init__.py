@@ -1,6 +1,7 @@
 """Capture: a cell's source with exactly the session globals that it needs, written down.
 
-`names` finds what the cell reads, `pickler` writes it with what its functions and classes use in turn, `environment`
-records what else the cell's world consists of, `explain` finds the culprit when something cannot be written.
-`pickler` serves the worker too, for what the job brings back.
+`cell` brings it together: `names` finds what the cell reads; `pickler` and its reducers (`classes`, `instances`, `arrays`,
+`library`, `canonical`) write it with what functions and classes use in turn; `payload` is the file that they write;
+`modules` and `environment` record what else the cell's world consists of; `refusals` and `explain` tell what cannot be
+written. `payload`, `pickler` and `explain` serve the worker, too, for what the job brings back.
 """

@@ -20,8 +20,7 @@ from ..capture.explain import size
 from ..errors import PersistError, StoreError, UnsafePath
 from ..findings import Finding, Verdict
 from ..job import default_root, root_origin, statuses
-from ..status import FRESH_SECONDS
-from ..store import Root, told, write_atomic, write_new
+from ..store import FRESH_SECONDS, Root, told, write_atomic, write_new
 from ..submission import jobs
 
 TOPIC = "root"

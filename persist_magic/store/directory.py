@@ -25,7 +25,7 @@ from .records import (
     Progress,
     Started,
     Submitted,
-    Sweep,
+    SweepLabels,
     Usage,
 )
 from .trust import TRUST_ADVICE, check_trusted, unsafe
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 HEARTBEAT_SECONDS = 5.0
 """How often a supervisor touches its heartbeat."""
+
+FRESH_SECONDS = 6 * HEARTBEAT_SECONDS
+"""A heartbeat that is not older proves that the run lives; file servers cache attributes for up to a minute's part."""
 
 SCHEDULER_ID, CLUSTER, TIME_LEFT, LAUNCHER = (
     "PERSIST_SCHEDULER_ID",
@@ -408,8 +411,8 @@ class JobDirectory:
             raise Damaged(self.name, "job.json", "it is missing")
         return spec
 
-    def sweep(self) -> Sweep:
-        sweep = self.read(Sweep, self.sweep_path)
+    def sweep(self) -> SweepLabels:
+        sweep = self.read(SweepLabels, self.sweep_path)
         if sweep is None:
             raise Damaged(self.name, "sweep.json", "it is missing")
         return sweep

@@ -173,7 +173,7 @@ class CapturedName(Frozen):
     size : int
         Bytes written for it, its buffers included.
     digest : str
-        BLAKE2b of what was written, hexadecimal.
+        Of what was written, see `digests`; one that begins with "~" may differ although the value is equal.
     asked_by : str
         Who needs it: "cell", or the function that uses it, for example "select()".
     """
@@ -289,10 +289,10 @@ class JobSpec(Record):
         What the capture could not promise, in words.
     ranks : int
         How many MPI processes run the cell; 0 is a cell without MPI.
+    mpi_options : tuple of str
+        Options of the program that starts these.
     tasks : int
         How many tasks a sweep has; 0 is a cell that runs once.
-    mpi_options : tuple of str
-        Options of the program that starts them.
     notebook : bool
         Whether the session is a Jupyter kernel.
     figures : dict
@@ -330,7 +330,7 @@ class JobSpec(Record):
 
 
 @frozen
-class Axis(Frozen):
+class AxisLabels(Frozen):
     """One ``--each`` of a sweep.
 
     Attributes
@@ -345,10 +345,10 @@ class Axis(Frozen):
 
 
 @frozen
-class Sweep(Record):
+class SweepLabels(Record):
     """sweep.json: what the tasks of a sweep are called. Never changed. The values themselves are captured."""
 
-    axes: tuple[Axis, ...]
+    axes: tuple[AxisLabels, ...]
 
 
 @frozen
@@ -710,7 +710,7 @@ _WORDS: dict[str, dict[str, tuple[str, ...]]] = {
 """Which words a field of a record may hold."""
 
 _NESTED: dict[str, type[Any]] = {
-    "Axis": Axis,
+    "AxisLabels": AxisLabels,
     "Bar": Bar,
     "CancelRequest": CancelRequest,
     "CapturedName": CapturedName,

@@ -6,6 +6,7 @@ Owns atomic writes, and the syncs that make them durable (POSIX: rename(2) repla
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 
@@ -16,13 +17,30 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 
+_ELSEWHERE = "choose another place with %config PersistMagics.root"
+_ADVICE = {
+    errno.ENOSPC: f"free some room, or {_ELSEWHERE}",
+    errno.EDQUOT: f"free some room, or {_ELSEWHERE}",
+    errno.EROFS: _ELSEWHERE,
+    errno.EACCES: _ELSEWHERE,
+    errno.EPERM: _ELSEWHERE,
+}
+
+
 @contextlib.contextmanager
-def told(action: str, path: str) -> Iterator[None]:
-    """Turn an OSError into a StoreError that says what was being done."""
+def told(action: str, path: str, in_root: bool = True) -> Iterator[None]:
+    """Turn an OSError into a StoreError that says what was being done.
+
+    Parameters
+    ----------
+    in_root : bool
+        Whether another root would help.
+    """
     try:
         yield
     except OSError as error:
-        raise StoreError(action, path, error.strerror or str(error)) from error
+        advice = _ADVICE.get(error.errno or 0, "") if in_root else ""
+        raise StoreError(action, path, error.strerror or str(error), advice) from error
 
 
 def sync_directory(path: str) -> None:

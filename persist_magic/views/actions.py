@@ -17,7 +17,7 @@ from ..capture.environment import ipython_shell
 from ..errors import NameTaken, UsageError
 from ..job import Job, taken_names
 from ..status import JobState
-from ..sweep import Sweep, Task
+from ..sweep import Sweep, Task, as_sweep
 from . import details
 
 
@@ -41,9 +41,7 @@ class Request:
     @property
     def sweep(self) -> Sweep:
         """The job, which must be a sweep."""
-        if not isinstance(self.job, Sweep):
-            raise UsageError(f"job {self.job.name} is one cell and no sweep: it has no tasks")
-        return self.job
+        return as_sweep(self.job)
 
     @property
     def task(self) -> Task:

@@ -18,7 +18,7 @@ from ..job import Job
 from ..status import Status, duration
 from ..text import harmless
 
-FRESH_SECONDS = 60
+NEWS_SECONDS = 60
 """A notebook that is opened later than that after the end shows the line, and notifies nobody again."""
 
 _ASK = """if (window.Notification && Notification.permission === "default") Notification.requestPermission();"""
@@ -43,8 +43,8 @@ def prepare(command: str) -> Callable[[Job, Status], None]:
     Parameters
     ----------
     command : str
-        A program with its arguments, in which ``{name}``, ``{state}`` and ``{words}`` are replaced; no shell reads it. None
-        if it is empty.
+        A program with its arguments, in which ``{name}``, ``{state}`` and ``{words}`` are replaced; no shell reads it.
+        Empty for none.
     """
     place = None
     if in_notebook():
@@ -56,7 +56,7 @@ def prepare(command: str) -> Callable[[Job, Status], None]:
     def tell(job: Job, status: Status) -> None:
         line = words(job, status)
         if place is not None:
-            script = _NOTIFY.format(text=json.dumps(line).replace("<", "\\u003c"), ended=time.time(), fresh=FRESH_SECONDS)
+            script = _NOTIFY.format(text=json.dumps(line).replace("<", "\\u003c"), ended=time.time(), fresh=NEWS_SECONDS)
             place.update({"text/plain": line, "application/javascript": script}, raw=True)
         else:
             print(line, flush=True)

@@ -14,8 +14,8 @@ from ..capture.explain import size
 from ..each import CALL, EACH
 from ..job import Job
 from ..monitor import Row
-from ..status import FRESH_SECONDS, JobState, duration, moment, progress_words, seen_words
-from ..store import Bar, CapturedName, LocalModule, Progress
+from ..status import JobState, duration, moment, progress_words, seen_words
+from ..store import FRESH_SECONDS, Bar, CapturedName, LocalModule, Progress
 from ..submission import Submission
 from ..tasks import Counts
 from ..text import aligned, harmless

@@ -13,9 +13,9 @@ import time
 from ..chunks import FINAL, Chunk, division
 from ..errors import PersistError
 from ..journal import Journal
-from ..processes import UNKNOWN, ProcessId
-from ..store import CHUNK, HEARTBEAT_SECONDS, SCHEDULER_ID, Ended, Outcome, RunDirectory, Started
-from .supervisor import SIGNALS, ChildEnd, Refusal, Supervisor
+from ..processes import ProcessId
+from ..store import CHUNK, Ended, Outcome, RunDirectory, Started
+from .supervisor import SIGNALS, ChildEnd, Refusal, Supervisor, require_elsewhere_dead
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class ChunkSupervisor(Supervisor):
         if not self.journal.lock():
             raise Refusal(f"{what} is running")
         self.chunk.refresh()
-        self._require_elsewhere_dead(what)
+        require_elsewhere_dead(what, self.chunk.started, self.chunk.ended, self.chunk.beat)  # where there are no locks
         ended = self.chunk.ended
         if ended is not None and ended.outcome == "cancelled":
             raise Refusal(f"{what} was cancelled and does not run again")
@@ -82,15 +82,6 @@ class ChunkSupervisor(Supervisor):
 
     def _is_sampled(self) -> bool:
         return self.place is not None  # else one of many, on as many machines
-
-    def _require_elsewhere_dead(self, what: str) -> None:
-        """Refuse if it lives on another host, by its heartbeat, should the file system know no locks."""
-        started = self.chunk.started
-        if started is None or self.chunk.ended is not None or started.supervisor.state() != UNKNOWN:
-            return
-        requeued = started.scheduler_id != "" and started.scheduler_id == os.environ.get(SCHEDULER_ID)
-        if not requeued and time.time() - (self.chunk.beat or 0.0) < 6 * HEARTBEAT_SECONDS:
-            raise Refusal(f"{what} is running on {started.supervisor.host}")
 
     def _be_child(self) -> NoReturn:
         from .tasks import run_tasks

@@ -1,9 +1,8 @@
 """What a cell may ask and say while it runs as a job: the time left, checkpoints, and how far it is.
 
 Owns `time_left`, `until_wall_time`, `WallTimeSoon`, `checkpoint`, `restored`, `track` and `progress`. They find the job
-through the environment,
-so they also serve MPI ranks and processes that the cell starts. In a session, where no job is, they do nothing: the same
-cell runs there, too.
+in their own process, or through the environment, so they also serve MPI ranks and processes that the cell starts. In a
+session, where no job is, they do nothing: the same cell runs there, too.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from ..processes import (
 from ..slots import Slots, cores
 from ..store import (
     CLUSTER,
+    FRESH_SECONDS,
     HEARTBEAT_SECONDS,
     JOB_DIRECTORY,
     RANK,
@@ -561,13 +562,19 @@ def pipe() -> tuple[int, int]:
     return ends
 
 
-def _require_elsewhere_dead(job: JobDirectory, run: RunDirectory, started: Started | None) -> None:
-    """Raise Refusal if a run lives on another host, by its heartbeat; not if a scheduler has requeued that very job."""
-    if started is None or run.ended() is not None or started.supervisor.state() != UNKNOWN:
+def require_elsewhere_dead(what: str, started: Started | None, ended: Ended | None, beat: float | None) -> None:
+    """Raise Refusal if a run lives on another host, by its heartbeat; not if a scheduler has requeued that very job.
+
+    Parameters
+    ----------
+    what : str
+        The run, for the refusal.
+    """
+    if started is None or ended is not None or started.supervisor.state() != UNKNOWN:
         return
     requeued = started.scheduler_id != "" and started.scheduler_id == os.environ.get(SCHEDULER_ID)
-    if not requeued and time.time() - (run.heartbeat() or 0.0) < 6 * HEARTBEAT_SECONDS:
-        raise Refusal(f"run {run.number} of {job.name} is running on {started.supervisor.host}")
+    if not requeued and time.time() - (beat or 0.0) < FRESH_SECONDS:
+        raise Refusal(f"{what} is running on {started.supervisor.host}")
 
 
 def _take_run(job: JobDirectory) -> RunDirectory:
@@ -585,8 +592,8 @@ def _take_run(job: JobDirectory) -> RunDirectory:
             process is not None and process.state() in (ALIVE, STOPPED) for process in (started.supervisor, started.child)
         ):
             raise Refusal(f"run {run.number} of {job.name} is running")
-    _require_elsewhere_dead(job, run, started)
     ended, cancel = run.ended(), job.cancel_request()
+    require_elsewhere_dead(f"run {run.number} of {job.name}", started, ended, run.heartbeat())
     scheduler_id = os.environ.get(SCHEDULER_ID, "")
     again = started is not None and scheduler_id != "" and scheduler_id == started.scheduler_id
     if again and ended is not None and ended.outcome == "cancelled":

@@ -6,7 +6,6 @@ which nbclient only allows; what one with `as-it-comes` shows depends on how far
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import sys
@@ -108,7 +107,7 @@ def executed(
             store_widget_state=False,
         )
         with _ended_jobs(Path(place, ".persist")):
-            asyncio.run(client.async_execute(env={**kept, **own, **(variables or {})}))
+            client.execute(env={**kept, **own, **(variables or {})})  # also where a loop runs, as Playwright leaves one
     for cell in code_cells(notebook):
         cell.outputs = keeping.elsewhere(keeping.tidied(cell.outputs), place)
     notebook.metadata["language_info"] = {"name": "python"}
