@@ -11,6 +11,11 @@ to nothing.
 
 from __future__ import annotations
 
+import sys
+
+if sys.platform == "win32":
+    raise ImportError("persist_magic needs fork: Linux, macOS, or on Windows WSL")
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any

@@ -32,7 +32,7 @@ class JobState(enum.Enum):
     Attributes
     ----------
     EMPTY
-        There is no job of the name.
+        It was written down, and no backend ever took it.
     QUEUED
         It waits: for its start, for resources, for other jobs, or to run again after a requeue.
     RUNNING

@@ -85,6 +85,9 @@ def test_the_wheel_has_all_that_runs_and_nothing_else(distributions: Path) -> No
     assert place.endswith(".dist-info")
     assert f"{place}/licenses/LICENSE" in names
     assert {Path(name).suffix for name in names if not name.startswith(place)} == {".py", ".typed", ".js", ".css"}
+    (sdist,) = distributions.glob("*.tar.gz")
+    source = {name.partition("/")[2] for name in tarfile.open(sdist).getnames()}
+    assert {name for name in source if name.startswith("persist_magic/") and name.endswith(".py")} <= set(names)
 
 
 def test_the_sdist_has_all_that_is_needed_to_test_it(distributions: Path) -> None:

@@ -229,6 +229,13 @@ def test_an_old_package_and_another_pythons_command(look: Look, tmp_path: Path, 
     assert words.startswith(f"{command} belongs to another Python than this one → {sys.executable} -m persist_magic")
 
 
+def test_a_python_that_is_newer_than_what_is_tested_is_told(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert of(look()[1], "versions", "warning") == []
+    monkeypatch.setattr(versions, "NEWEST_TESTED", (3, 9))
+    (words,) = of(look()[1], "versions", "warning")
+    assert words.startswith("newer than Python 3.9, the last one that persist_magic is tested with")
+
+
 @pytest.mark.parametrize(
     ("found", "wanted", "older"),
     [("8.0", "8", False), ("8", "8.0.1", True), ("10.0", "9.9", False), ("0.9.13.dev0", "0.9.13", False), ("1", "", False)],

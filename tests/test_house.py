@@ -49,13 +49,10 @@ ROOMS = [
     {"text"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(reversed(ROOMS)) for room in rooms}
-# The session's root and the words of the manual live with the package; __init__ imports lazily, by name.
+# __init__ imports lazily, by name.
 FREE = {"__init__"}
-# What a room may know although it stands beside it: nothing of the session's side.
-FORBIDDEN = {
-    "worker": {"job", "submission", "backends", "views", "magics", "commands", "status"},
-    "backends": {"magics", "views", "job", "submission", "capture"},
-}
+# What a room may not know although it stands below: a backend is handed what it needs.
+FORBIDDEN = {"backends": {"capture"}}
 
 
 def room(module: str) -> str:
@@ -67,8 +64,16 @@ def imported_rooms(path: Path) -> set[str]:
     depth = len(path.relative_to(PACKAGE).parts)
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
+        names: list[str] = []
         if isinstance(node, ast.ImportFrom) and node.level == depth:
-            found |= {node.module.split(".")[0]} if node.module else {alias.name for alias in node.names}
+            names = [f"{node.module}." if node.module else f"{alias.name}." for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [f"{node.module}.{alias.name}.".removeprefix("persist_magic.") for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [
+                f"{alias.name}.".removeprefix("persist_magic.") for alias in node.names if "persist_magic" in alias.name
+            ]
+        found |= {name.split(".")[0] for name in names}
     return found & RANK.keys()
 
 
@@ -113,6 +118,12 @@ def test_loading_the_extension_imports_neither_widgets_nor_numpy() -> None:
 
 def test_the_package_itself_imports_next_to_nothing() -> None:
     assert {name for name in modules_after("import persist_magic") if name.startswith("persist_magic")} == {"persist_magic"}
+
+
+def test_windows_is_refused_with_words() -> None:
+    code = "import sys\nsys.platform = 'win32'\nimport persist_magic"
+    told = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=False)
+    assert told.stderr.endswith("ImportError: persist_magic needs fork: Linux, macOS, or on Windows WSL\n")
 
 
 def test_a_plain_cells_worker_needs_the_standard_library_only(session: Session) -> None:

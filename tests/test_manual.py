@@ -61,22 +61,30 @@ def parse(program: str, rest: str) -> None:
     assert takes_options or options is None
 
 
-def names_only(program: str, rest: str) -> bool:
+def names_only(rest: str) -> bool:
     """Whether it is a name within the text and no example: `%persist_fetch`, `%%persist`, `persist-magic --help`."""
-    return rest in ("", " --slurm", " --help") or "…" in rest or " | " in rest or bool(re.search(r" \[", rest))
+    return rest in ("", " --slurm", " --help") or " | " in rest
 
 
-@pytest.mark.parametrize(("program", "rest"), [each for each in told() if not names_only(*each)])
+def typed(rest: str) -> str:
+    """What stands for more, as in "NAME… [--timeout S] [-- BACKEND OPTIONS]", as somebody would type it."""
+    plain = re.sub(r" \[([^\]]*)\]", r" \1", rest.replace("NAME [options]", "NAME").replace("NAME…", "NAME NAME"))
+    return re.sub(r"(--timeout|--tail) [SN]\b", r"\1 5", plain.replace("VAR…", "VAR VAR"))
+
+
+@pytest.mark.parametrize(("program", "rest"), [each for each in told() if not names_only(each[1])])
 def test_what_is_told_to_type_is_taken(program: str, rest: str) -> None:
-    parse(program, rest)
+    parse(program, typed(rest))
+
+
+def test_the_options_that_the_readme_explains_are_those_that_there_are() -> None:
+    explained = README[README.index("Options of `%%persist`:") : README.index("`%persist?` is the manual page")]
+    there = set(re.findall(r"--[a-z-]+", _persist_parser().format_help()))
+    assert set(re.findall(r"--[a-z-]+", explained)) == there - {"--mpi-options"}  # which the section of MPI explains
 
 
 def test_there_are_examples_of_every_verb_and_they_are_found() -> None:
-    found = {
-        program
-        for program, rest in told()
-        if not names_only(program, rest) or program in ("%persist_status", "%persist_doctor")
-    }
+    found = {program for program, rest in told() if not names_only(rest)}
     assert {*(f"%{name}" for name in MAGICS), "%%persist", "persist-magic"} <= found
 
 

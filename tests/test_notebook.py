@@ -38,8 +38,8 @@ def test_the_quickstart_survives_the_kernels_death(directory: Path, kernels: lis
     second = start(kernels, directory)
     assert "<Job digits: running, seen 0 s ago>" in second.run(after[0])
     assert "images" not in second.run("print(*dir())")
-    second.run(after[1])
-    assert second.run(after[2]) == "digits: done\n"
+    assert second.run(after[1]) == "digits: done\n"
+    assert re.fullmatch(r"fold 97: .*\nfold 98: .*\nfold 99: .*\n", second.run(after[2]))
     fetched = second.run(after[3])
     assert "scores, model ← digits" in fetched
     accuracy = float(re.search(r"(\d\.\d+) on average over 100 folds", fetched)[1])

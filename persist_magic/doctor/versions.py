@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from ..findings import Finding, Verdict
 
 TOPIC = "versions"
+NEWEST_TESTED = (3, 13)
 DISTRIBUTION, COMMAND = "persist_magic", "persist-magic"
 
 # What the distribution asks for: all of it are least versions, so that no more needs to be understood.
@@ -36,6 +37,10 @@ def examine() -> Iterator[Finding]:
     else:
         yield Finding(TOPIC, Verdict.OK, f"persist_magic {ours}, {python}")
         yield from _packages()
+    if sys.version_info[:2] > NEWEST_TESTED:
+        newest = ".".join(map(str, NEWEST_TESTED))
+        words = f"newer than Python {newest}, the last one that persist_magic is tested with"
+        yield Finding(TOPIC, Verdict.WARNING, words, f"should a capture fail, try it in an environment of Python {newest}")
     yield _system()
     yield _command()
 

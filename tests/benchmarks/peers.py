@@ -1,6 +1,6 @@
 """The peers that run functions elsewhere, each as its users write it.
 
-Owns how they are opened, asked and closed. They come with the extra ``bench``; one that is not installed is None.
+Owns how they are opened, asked and closed. They come with the extra ``bench``; to open one that is not installed raises ImportError.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class _Execution(NotebookClient):
         except DeadKernelError:
             if "kernel-dies" not in tags:
                 raise
-            cell["execution_count"] = None  # as Jupyter leaves it
+            cell["execution_count"], self.code_cells_executed = None, 0  # as in Jupyter
             await self.km.restart_kernel(now=True)
             await self.kc.wait_for_ready(timeout=self.startup_timeout)
             return cell
