@@ -11,7 +11,7 @@ import sys
 
 from . import __version__, commands
 from .errors import JobTimeout, PersistError, UsageError
-from .job import ROOT_VARIABLE, set_session_root
+from .session import ROOT_VARIABLE, set_session_root
 from .store import trusting
 
 _EXIT_CODES = """exit codes:

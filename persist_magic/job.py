@@ -13,15 +13,15 @@ import inspect
 import os
 import time
 import types
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import outputs, replay
+from . import outputs, replay, session
 from .backends import get_backend
 from .backends.base import Backend, Launch, Predecessor, Query, Tasks
-from .each import CALL, EACH, written
+from .each import written
 from .errors import (
     BackendError,
     Damaged,
@@ -43,6 +43,7 @@ from .errors import (
 )
 from .logs import read_log, read_part, tail_offset
 from .processes import ProcessId
+from .session import default_root
 from .status import Evidence, JobState, Observation, Status, Word, duration, moment, resolve, staleness_words
 from .store import (
     CancelRequest,
@@ -67,112 +68,11 @@ from .text import harmless
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from .capture.cell import Capture, Selection, Source
-    from .each import Axis
     from .outputs import Output
 
-DEFAULT_ROOT = ".persist"
-ROOT_VARIABLE = "PERSIST_ROOT"
-
-_session_root: Callable[[], str] | None = None
-_session_origin: Callable[[], str] | None = None
-
-
-def default_root() -> str:
-    """Return the root that is used where none is given: the session's setting, ``PERSIST_ROOT``, or ``.persist`` here."""
-    if _session_root is not None:
-        return _session_root()
-    return os.environ.get(ROOT_VARIABLE) or DEFAULT_ROOT
-
-
-def root_origin() -> str:
-    """Return who chose what `default_root` returns, in words."""
-    if _session_root is not None:
-        return _session_origin() if _session_origin is not None else "the session's"
-    return f"from ${ROOT_VARIABLE}" if os.environ.get(ROOT_VARIABLE) else f"the default: {DEFAULT_ROOT} in this directory"
-
-
-def set_session_root(root: Callable[[], str] | None, origin: Callable[[], str] | None = None) -> None:
-    """Let a session decide what `default_root` returns; it is asked each time, so that its setting takes effect at once.
-
-    Parameters
-    ----------
-    root : callable or None
-    origin : callable, optional
-        Tells what `root_origin` returns.
-    """
-    global _session_root, _session_origin
-    _session_root, _session_origin = root, origin
-
-
-# ---------------------------------------------------------------- what the session has asked for
-
-
-@dataclass
-class _Asked:
-    """What this session last wanted to run under a name, and for a while how that differs from what the job ran."""
-
-    source: Source
-    selection: Selection
-    namespace: dict[str, Any]
-    each: Sequence[Axis] = ()
-    answer: tuple[str, ...] = ()
-    answer_until: float = 0.0  # on the monotonic clock
-
-
-_asked: dict[str, _Asked] = {}  # by the path of the job directory
-
-_COMPARED_BYTES = 10_000_000
-_QUICK_SECONDS, _COMPARE_AGAIN = 0.2, 20.0
-"""An answer that took more cpu time is kept for so many times that long."""
 _PLAIN_BYTES = 1_000_000
 _LARGEST_TEXT = 64_000_000
 """More bytes are no cell, nor what a shell says before a worker stands."""
-_OURS = {CALL: "the function or its arguments changed", EACH: "the values of --each changed"}
-
-
-def asked(path: str, source: Source, selection: Selection, namespace: dict[str, Any], each: Sequence[Axis] = ()) -> None:
-    """Remember what this session wants to run in a job directory; see `Job.staleness`."""
-    _asked[path] = _Asked(source, selection, namespace, each)
-
-
-def differences(spec: JobSpec, captured: Capture, ignored: Container[str] = ()) -> Iterator[str]:
-    """Yield how what would be captured now differs from what a job ran, in words."""
-    if spec.cell_digest != captured.cell_digest:
-        yield "the cell changed"
-    old = {each.name: each for each in spec.names}
-    new = {each.name: each for each in captured.names}
-    for name in sorted(old.keys() | new.keys()):
-        if name in ignored:
-            continue
-        before, after = old.get(name), new.get(name)
-        if name in _OURS and before is not None and after is not None:
-            if before.digest != after.digest:
-                yield _OURS[name]
-            continue
-        if name == EACH:
-            yield "it was one cell" if before is None else "it was a sweep"
-        elif before is None:
-            yield f"{name} is new"
-        elif after is None:
-            yield f"{name} is no longer used"
-        elif before.digest and after.digest and before.digest != after.digest:
-            what = [each.kind for each in (before, after)]
-            if what[0] != what[1]:
-                yield f"{name} changed ({what[0]} → {what[1]})"
-            else:  # large data has a digest that also depends on what stands before it, and on the order of sets
-                yield f"{name} {'may have changed' if after.digest.startswith('~') else 'changed'}"
-    before_files, files = ({each.name: each.digest for each in modules} for modules in (spec.modules, captured.modules))
-    for name in sorted(before_files.keys() | files.keys()):
-        if name not in before_files or name not in files:
-            yield f"module {name} is {'new' if name in files else 'no longer imported'}"
-        elif before_files[name] != files[name]:
-            yield f"module {name} was edited"
-
-
-def asked_names(root: str) -> list[str]:
-    """Return the jobs of a root whose ``%%persist`` cells this session has run: those that `Job.staleness` speaks of."""
-    return [os.path.basename(path) for path in list(_asked) if os.path.dirname(path) == root]
 
 
 # ---------------------------------------------------------------- finding
@@ -1026,27 +926,7 @@ class Job:
             For example "alpha changed"; empty if nothing does, or if this session has run no ``%%persist`` cell of the name.
             Names that the job itself brought back are not compared, nor inputs of more than 10 MB in all.
         """
-        asked = _asked.get(self.directory.path)
-        if asked is None:
-            return ()
-        if time.monotonic() >= asked.answer_until:
-            begin = time.thread_time()
-            asked.answer = self._differences_to(asked)
-            took = time.thread_time() - begin
-            asked.answer_until = time.monotonic() + _COMPARE_AGAIN * took if took > _QUICK_SECONDS else 0.0
-        return asked.answer
-
-    def _differences_to(self, asked: _Asked) -> tuple[str, ...]:
-        from .capture.cell import capture, cell_digest
-
-        spec, outcome = self.spec(), self.outcome()
-        if sum(each.size for each in spec.names) > _COMPARED_BYTES:
-            return ("the cell changed",) if cell_digest(asked.source) != spec.cell_digest else ()
-        try:
-            captured = capture(self.name, asked.source, asked.namespace, asked.selection, None, None, None, asked.each)
-        except Exception:  # noqa: BLE001  what it needs is not there now, or will not be pickled: nothing can be said
-            return ()
-        return tuple(differences(spec, captured, outcome.variables if outcome is not None else ()))
+        return session.changes(self.directory.path, lambda: (self.spec(), self.outcome()))
 
     # ---- changing
 
@@ -1176,7 +1056,7 @@ class Job:
         with self._root.lock():
             self.require_ended("delete")
             self._root.delete(self.directory)
-        _asked.pop(self.directory.path, None)
+        session.forget(self.directory.path)
 
     def require_ended(self, action: str) -> None:
         """Raise JobLives if the job is queued or running; `action` says what was going to be done."""

@@ -27,7 +27,8 @@ from .backends import BUILT_IN, get_backend
 from .capture.environment import in_notebook
 from .each import evaluate, split_line
 from .errors import JobCancelled, JobFailed, NotPickled, PersistError, UsageError
-from .job import DEFAULT_ROOT, ROOT_VARIABLE, Job, set_session_root
+from .job import Job
+from .session import DEFAULT_ROOT, ROOT_VARIABLE, set_session_root
 from .status import JobState
 from .store import trusting
 from .submission import jobs, load, preview, submit

@@ -19,8 +19,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from .errors import NoSuchJob, PersistError
-from .job import Job, asked_names, default_root, pauses, statuses
+from .job import Job, pauses, statuses
 from .logs import last_line
+from .session import asked_names, default_root
 from .status import JobState, Status, staleness_words
 from .store import FRESH_SECONDS, HEARTBEAT_SECONDS, Progress, Root, Usage
 from .tasks import Counts, ledger, progress_remark

@@ -20,8 +20,9 @@ from .backends import get_backend
 from .backends.base import Tasks
 from .each import CALL, VALUE, checked
 from .errors import JobExists, PersistError, UsageError
-from .job import Job, asked, default_root, differences, existing, predecessors, settings_of
+from .job import Job, existing, predecessors, settings_of
 from .processes import ProcessId
+from .session import default_root, differences, remember
 from .status import JobState
 from .store import AxisLabels, JobDirectory, JobSpec, Root, Submitted, SweepLabels, check_name, write_new
 from .sweep import Sweep
@@ -263,7 +264,7 @@ def submit(
     place = Root(os.fspath(root) if root is not None else default_root())
     final = place.directory(name)
     if call is None:
-        asked(final.path, source, selection, namespace, each)
+        remember(final.path, source, selection, namespace, each)
     runner = get_backend(backend)
     place.check()
     tasks = _tasks(each, chunk, limit, mpi)

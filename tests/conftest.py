@@ -20,7 +20,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from persist_magic import submission
 from persist_magic.capture.cell import Selection, Source
 from persist_magic.errors import PersistError
-from persist_magic.job import Job, set_session_root
+from persist_magic.job import Job
+from persist_magic.session import set_session_root
 from persist_magic.submission import Submission
 
 from .shell import Shell

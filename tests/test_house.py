@@ -32,6 +32,7 @@ ROOMS = [
     {"submission"},
     {"sweep"},
     {"job"},
+    {"session"},
     {"replay"},
     {"backends"},
     {"tasks"},

@@ -263,9 +263,7 @@ def test_settings_come_from_the_configuration_file_too(root: str, tmp_path: Path
         "c.LocalBackend.slots = 3",
     ]
     (place / "ipython_config.py").write_text("\n".join(lines))
-    code = (
-        "import persist_magic.job as j, persist_magic.backends as b; print(j.default_root(), b.get_backend('local').slots)"
-    )
+    code = "import persist_magic.session as j, persist_magic.backends as b; print(j.default_root(), b.get_backend('local').slots)"
     command = [sys.executable, "-m", "IPython", "--HistoryManager.enabled=False", "-c", code]
     done = subprocess.run(
         command, env=environment(IPYTHONDIR=str(tmp_path / "profile")), capture_output=True, text=True, check=True

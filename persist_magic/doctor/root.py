@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from ..capture.explain import size
 from ..errors import PersistError, StoreError, UnsafePath
 from ..findings import Finding, Verdict
-from ..job import default_root, root_origin, statuses
+from ..job import statuses
+from ..session import default_root, root_origin
 from ..store import FRESH_SECONDS, Root, told, write_atomic, write_new
 from ..submission import jobs
 

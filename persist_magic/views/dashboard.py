@@ -24,8 +24,9 @@ import traitlets
 
 from ..capture.environment import ipython_shell
 from ..errors import NameTaken, PersistError, UsageError
-from ..job import Job, default_root
+from ..job import Job
 from ..monitor import ENDED, Poller, Row, monitor
+from ..session import default_root
 from ..store import Root
 from ..submission import load
 from ..text import harmless

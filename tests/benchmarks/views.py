@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from persist_magic.capture.cell import Source
-from persist_magic.job import Job, set_session_root
+from persist_magic.job import Job
 from persist_magic.monitor import Poller
 from persist_magic.processes import ProcessId
+from persist_magic.session import set_session_root
 from persist_magic.store import Bar, Ended, Handle, Progress, Root, Started, Submitted, Usage, write_atomic, write_new
 from persist_magic.submission import load, submit
 
