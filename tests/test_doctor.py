@@ -230,10 +230,10 @@ def test_an_old_package_and_another_pythons_command(look: Look, tmp_path: Path, 
 
 
 def test_a_python_that_is_newer_than_what_is_tested_is_told(look: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert of(look()[1], "versions", "warning") == []
+    told = "newer than Python 3.9, the last one that persist_magic is tested with"
+    assert not any("newer than Python" in words for words in of(look()[1], "versions", "warning"))
     monkeypatch.setattr(versions, "NEWEST_TESTED", (3, 9))
-    (words,) = of(look()[1], "versions", "warning")
-    assert words.startswith("newer than Python 3.9, the last one that persist_magic is tested with")
+    assert any(words.startswith(told) for words in of(look()[1], "versions", "warning"))
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_the_quickstart_survives_the_terminals_death(terminal: Callable[[], Term
 
     second = terminal()
     assert "<Job digits: running, seen 0 s ago>" in second.run(after[0], directory)
-    assert "digits: done" in second.run(after[2])
+    assert "digits: done" in second.run(after[1])
     assert "on average over 100 folds" in second.run(after[3], directory)
     assert re.search(r"Fold\(number=0, accuracy=0\.9\d+\) 0\.99", second.run(after[4], directory))
 
