@@ -57,7 +57,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from resource import struct_rusage
-    from typing import NoReturn, Protocol
+    from typing import NoReturn, Protocol, TypeVar
+
+    T = TypeVar("T")
 else:
     Protocol = object  # typing costs a start some milliseconds
 
@@ -248,17 +250,17 @@ class Supervisor:
         slots = self.slots = Slots(Root(os.path.dirname(self.job.path)))
         submitted = self.run.submitted()
         settings = submitted.settings if submitted is not None else {}
-        self._write_handle(f"pid {self.me.pid}", self.me)
+        self._where_it_is(lambda: self._write_handle(f"pid {self.me.pid}", self.me))
         if submitted is not None and submitted.after and not self._wait_for_jobs(submitted.after):
             return 1
         ticket = str(settings.get("ticket") or slots.draw(self.job.name))
         try:
-            slots.claim(ticket, self.me)
+            self._where_it_is(lambda: slots.claim(ticket, self.me))
             limit = int(settings.get("slots") or cores())
             if not self._wait_for_slot(slots, ticket, limit):
                 return 1
             self.place = Place(slots, ticket, limit)
-            self._start()
+            self._where_it_is(self._start)
             with contextlib.suppress(OSError, ValueError):
                 os.nice(int(settings.get("nice") or 0))
             return self._run_child()
@@ -312,20 +314,12 @@ class Supervisor:
         return False
 
     def _wait_for_slot(self, slots: Slots, ticket: str, limit: int) -> bool:
-        while not self._may_start(slots, ticket, limit):
+        while not self._where_it_is(lambda: slots.try_start(ticket, self.me, limit)):
             if self._stopped_before_start():
                 return False
             # those far behind look less often
             self._sleep(min(2.0, 0.05 * (1 + max(0, slots.before(ticket) - limit))))
         return True
-
-    def _may_start(self, slots: Slots, ticket: str, limit: int) -> bool:
-        try:
-            return slots.try_start(ticket, self.me, limit)
-        except (OSError, StoreError):
-            if not self.follow():  # else it was looked for where it is no more
-                raise
-            return False
 
     def _start(self) -> None:
         started = Started(time.time(), self.me, None, self.scheduler_id, self.cluster)
@@ -481,6 +475,15 @@ class Supervisor:
         if moved and self.slots is not None:
             self.slots.move_to(Root(os.path.dirname(self.job.path)))
         return moved
+
+    def _where_it_is(self, action: Callable[[], T]) -> T:
+        """Do something in the root; once more if it failed because the root has been moved meanwhile."""
+        try:
+            return action()
+        except (OSError, StoreError):
+            if not self.follow():
+                raise
+            return action()
 
     def _sleep(self, seconds: float) -> None:
         """Sleep, or less if a signal comes."""

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,34 @@ def test_a_queued_job_is_moved_and_begins_where_it_is(session: Session, marker: 
     assert job.fetch(60) == "value"
     assert submission.load(first.name, there).fetch(60) == ["a", "b", "c"]
     assert not os.path.exists(session.root)
+
+
+WORKER_OF_A_MOVED_ROOT = """#!{python}
+# The interpreter of a job whose root is moved in the middle of the first write to its queue, and of that of the run's start.
+import os, runpy, sys
+real = {{"rename": os.rename, "link": os.link}}
+moves = {{"rename": ({root!r}, {there!r}), "link": ({there!r}, {root!r})}}
+
+def moving(word, part):
+    def call(source, target):
+        if word in moves and part in target:
+            real["rename"](*moves.pop(word))
+        real[word](source, target)
+    return call
+
+os.rename, os.link = moving("rename", "/.slots/"), moving("link", "/started.json")
+sys.argv.pop(0)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_the_root_is_moved_while_a_job_takes_its_place_and_while_it_starts(session: Session, tmp_path: Path) -> None:
+    script, there = tmp_path / "python", Path(session.root).parent / "moved"
+    script.write_text(WORKER_OF_A_MOVED_ROOT.format(python=sys.executable, root=session.root, there=str(there)))
+    script.chmod(0o755)
+    session.persist("next", "'value'", python=str(script))
+    assert wait_until(lambda: not there.exists() and session.job("next").status().state.ended, "its end")
+    assert session.job("next").fetch() == "value"
 
 
 def test_a_running_sweep_is_moved(session: Session, marker: Path) -> None:
