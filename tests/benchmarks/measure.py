@@ -124,7 +124,7 @@ class Setting:
     @property
     def few(self) -> int:
         """Where one takes a quarter of a second or more."""
-        return self.either(10, 3)
+        return self.either(10, 2)
 
     @property
     def fewest(self) -> int:

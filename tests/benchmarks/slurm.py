@@ -111,7 +111,7 @@ def round_trip(setting: Setting, place: Path) -> Iterator[Comparison]:
 
     with opened(PEERS, place, asked) as tools:
         peers = {"sbatch --wait": Peer(bare, 1.2), **tools}
-        yield from beside("submit to result under Slurm", out_of_step(ours), peers, setting.either(30, 3), own)
+        yield from beside("submit to result under Slurm", out_of_step(ours), peers, setting.either(30, 2), own)
 
 
 @contextlib.contextmanager
@@ -134,7 +134,7 @@ def counted_programs(folder: Path) -> Iterator[Callable[[], list[str]]]:
 
 def watching(setting: Setting, place: Path) -> Comparison:
     """How many of the scheduler's programs are called while somebody looks twice a second at many jobs, a few of which run."""
-    root, seconds = str(place / "watched"), setting.either(60, 20)
+    root, seconds = str(place / "watched"), setting.either(60, 10)
     held, running = small_cells(root, "slurm", "--hold"), small_cells(root, "slurm")
     for _ in range(WATCHED - 30):
         next(held)()

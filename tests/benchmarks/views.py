@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
     from ..browser.jupyter import Server
 
-JOBS, LIVE, CHANGED = 10_000, 50, 20
+LIVE, CHANGED = 50, 20
 
 
-def make_jobs(path: str) -> None:
+def make_jobs(path: str, count: int) -> None:
     """Fill a root: copies of one real job under other names, most of them done, some run by this process."""
     submit("first", Source("cell", "1", "1"), sys.modules["__main__"].__dict__, root=path).job.wait()
     place = Root(path)
     spec = load("first", path).spec()
     me, now = ProcessId.of(os.getpid()), time.time()
-    for number in range(JOBS - 1):
+    for number in range(count - 1):
         name, live = f"job-{number:05}", number < LIVE
         with place.new_directory(name) as work:
             run = work.run(1)
@@ -59,9 +59,10 @@ def make_jobs(path: str) -> None:
 
 
 class Running:
-    """The jobs that live: their hearts beat, and some of them go on."""
+    """The jobs that live, of so many: their hearts beat, and some of them go on."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, count: int) -> None:
+        self.count = count
         self.jobs = [Job(f"job-{number:05}", root) for number in range(LIVE)]
         self._step = 0
 
@@ -100,7 +101,7 @@ def looks(root: str, live: Running, setting: Setting) -> Iterator[Comparison]:
         poller = Poller(root=root)
         at_once = timed(lambda: poller.poll(0.1))
         whole = at_once + timed(poller.poll)
-        equal(len(poller.rows), JOBS)
+        equal(len(poller.rows), live.count)
         return {"first": at_once, "all": whole}
 
     def again() -> float:
@@ -108,8 +109,8 @@ def looks(root: str, live: Running, setting: Setting) -> Iterator[Comparison]:
         return cpu(poller.poll)
 
     taken = in_turns({"": first}, setting.fewest)
-    yield Comparison(f"first rows of {JOBS:,} jobs", taken["first"], goal=0.2)
-    yield Comparison(f"all rows of {JOBS:,} jobs, each read once", taken["all"], goal=5.0)
+    yield Comparison(f"first rows of {live.count:,} jobs", taken["first"], goal=0.2)
+    yield Comparison(f"all rows of {live.count:,} jobs, each read once", taken["all"], goal=5.0)
     poller.poll()  # the second look at what has just ended is the last one
     later = in_turns({"ours": again}, setting.runs)["ours"]
     yield Comparison(f"cpu of a later look, {LIVE} of them live", later, goal=2e-3)
@@ -129,9 +130,9 @@ table = ipywidgets.HTML(shown())
 """
 
 
-def plain(kernel: Kernel) -> Iterator[int]:
+def plain(kernel: Kernel, count: int) -> Iterator[int]:
     """The same rows in an ipywidgets.HTML, whose value is set anew when some change: the bytes of each time."""
-    kernel.run(_PLAIN.format(live=LIVE, jobs=JOBS, changed=CHANGED))
+    kernel.run(_PLAIN.format(live=LIVE, jobs=count, changed=CHANGED))
     kernel.messages("table")
     for step in itertools.count(1):
         news = [each["content"]["data"] for each in kernel.messages(f"change({step})") if each["msg_type"] == "comm_msg"]
@@ -171,11 +172,14 @@ def told(root: str, live: Running, setting: Setting) -> Iterator[Comparison]:
             kernel.run("import time")
         ours.run("%load_ext persist_magic")
         page = Page(ours, widget_of(ours.messages("%persist_status")))
-        page.wait_for(lambda: len(page.rows) == JOBS, "all rows", 120)
+        page.wait_for(lambda: len(page.rows) == live.count, "all rows", 120)
         page.hear(3)
-        changes = {"ours": weighed(ours, dashboard(page, live), "ours"), "plain": weighed(theirs, plain(theirs), "plain")}
+        changes = {
+            "ours": weighed(ours, dashboard(page, live), "ours"),
+            "plain": weighed(theirs, plain(theirs, live.count), "plain"),
+        }
         taken = in_turns(changes, setting.either(30, 5))
-        what = f"{CHANGED} of {JOBS:,} rows change"
+        what = f"{CHANGED} of {live.count:,} rows change"
         yield Comparison(f"sent when {what}", taken["ours bytes"], goal=5000, unit="B")
         peer = "ipywidgets.HTML"
         note = "not the same: the table as one text that is set anew, of rows that nobody had to read"
@@ -183,7 +187,7 @@ def told(root: str, live: Running, setting: Setting) -> Iterator[Comparison]:
         yield Comparison(f"the kernel's cpu when {what}", taken["ours cpu"], peer, taken["plain cpu"], note=note)
         page.hear(1)
         page.messages.clear()
-        seconds = setting.either(12.0, 6.0)
+        seconds = setting.either(12.0, 4.0)
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             live.beat()
@@ -222,10 +226,10 @@ def painted(root: str, live: Running, setting: Setting) -> Iterator[Comparison]:
         except NoChromium as error:
             raise Missing(str(error)) from None
         with server(place, PERSIST_ROOT=root) as jupyter:
-            first = in_turns({"": first_paint(browser, jupyter)}, setting.either(3, 2))[""]
+            first = in_turns({"": first_paint(browser, jupyter)}, setting.either(3, 1))[""]
         yield Comparison("first paint in JupyterLab, of a new session", first, goal=0.5)
         updates = in_turns({"": page_update(browser, root, live)}, setting.runs)[""]
-        yield Comparison(f"update of {CHANGED} of {JOBS:,} rows in the page", updates, goal=0.03)
+        yield Comparison(f"update of {CHANGED} of {live.count:,} rows in the page", updates, goal=0.03)
 
 
 def first_paint(browser: Browser, jupyter: Server) -> Measurement:
@@ -273,7 +277,8 @@ def comparisons(setting: Setting) -> Iterator[Comparison]:
     with folder(in_memory()) as place:
         root = str(place / "jobs")
         set_session_root(lambda: root)
-        make_jobs(root)
-        live = Running(root)
+        count = setting.either(10_000, 2000)
+        make_jobs(root, count)
+        live = Running(root, count)
         for some in (looks, told, painted):
             yield from some(root, live, setting)
