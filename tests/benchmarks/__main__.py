@@ -27,10 +27,10 @@ slower slows both. Told are medians, the median of the pairs' ratios and its qua
 
 --quick takes 10 runs instead of 30; 2 instead of 10 of what takes a quarter of a second, 1 instead of 3 of what takes seconds;
   capture: dill, which takes seconds, is measured beside two workloads only;
-  outputs: 3 runs instead of 15;
-  views: 2,000 jobs instead of 10,000; 5 changes instead of 30; 1 first paint instead of 3; 4 idle seconds instead of 12;
+  outputs: 2 runs instead of 15;
+  views: 2,000 jobs instead of 10,000; 5 changes instead of 30; 4 idle seconds instead of 12; no browser;
   sweeps: 2 runs instead of 6, of 200 local tasks instead of 1,000 and 8 instead of 16 of peers that start a process for each,
-    compared for each task; 40 instead of 1,000 of submitit's tasks under Slurm; the status of 1,000 tasks instead of 10,000;
+    compared for each task; 30 instead of 1,000 of submitit's tasks under Slurm; the status of 1,000 tasks instead of 10,000;
   slurm: 2 round trips instead of 30; jobs are watched for 10 s instead of 60, with a goal to scale.
 
 Needs pip install '.[bench]', Slurm (python -m tests.cluster packages) and Chromium. What is missing is told, the rest goes on.

@@ -55,4 +55,4 @@ def comparisons(setting: Setting) -> Iterator[Comparison]:
             cell = _PRINT.format(loop=loop)
             ours = functools.partial(_as_job, cell, mark, str(place / "jobs"))
             peer = Peer(functools.partial(_to_file, cell, mark, place), 1.3)
-            yield from beside(what, ours, {"stdout to a file": peer}, setting.either(15, 3))
+            yield from beside(what, ours, {"stdout to a file": peer}, setting.either(15, 2))

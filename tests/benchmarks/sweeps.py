@@ -239,7 +239,7 @@ def watching(setting: Setting, place: Path) -> Iterator[Comparison]:
 def on_a_cluster(setting: Setting, place: Path) -> Iterator[Comparison]:
     """Trivial tasks from submission to all results, once; two tasks of each before, which do not count."""
     setting.require_cluster()
-    what, name, count, few = "a trivial task under Slurm", "submitit, map_array", 1000, setting.either(1000, 40)
+    what, name, count, few = "a trivial task under Slurm", "submitit, map_array", 1000, setting.either(1000, 30)
     ours = our_squares(str(place / "slurm"), "slurm", ("-t", "10"))
     per_task(ours, 2)()
     taken = [per_task(ours, count)()]
