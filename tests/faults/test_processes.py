@@ -34,9 +34,8 @@ def start(session: Session, marker: Path) -> tuple[Job, list[int]]:
     """Start a job; return it and its processes: supervisor, child, and what the cell has started."""
     job = session.persist("calc", CELL.format(path=str(marker)))
     wait_until(lambda: job.stdout().strip(), "its start")
-    started = job.directory.run(1).started()
-    assert started is not None
-    assert started.child is not None
+    known = job.directory.run(1).started
+    started = wait_until(lambda: (s := known()) is not None and s.child is not None and s, "the record of its child")
     return job, [started.supervisor.pid, started.child.pid, int(job.stdout())]
 
 
