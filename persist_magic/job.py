@@ -151,7 +151,8 @@ def statuses(of: Sequence[Job], seconds: float | None = None) -> list[Status | P
         except PersistError as error:
             words = [Observation(Word.UNKNOWN, str(error))] * len(pairs)
         for (index, query), word in zip(pairs, words, strict=True):
-            heard.setdefault(index, {})[query.chunk] = replace(word, before_start=query.started is None)
+            known = word if query.started is not None else replace(word, before_start=True)
+            heard.setdefault(index, {})[query.chunk] = known
     for index, observations in heard.items():
         try:
             found[index] = of[index]._settled(observations)

@@ -22,6 +22,7 @@ from persist_magic.capture.cell import Selection, Source
 from persist_magic.errors import PersistError
 from persist_magic.job import Job
 from persist_magic.session import set_session_root
+from persist_magic.store import Started
 from persist_magic.submission import Submission
 
 from .shell import Shell
@@ -36,6 +37,25 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENC
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.01)
     return value
+
+
+def started(job: Job) -> Started:
+    """The record of the newest run's start, once its cell's process is known."""
+
+    def known() -> Started | None:
+        record = job.directory.current_run().started()
+        return record if record is not None and record.child is not None else None
+
+    return wait_until(known, f"the start of {job.name}")
+
+
+def end_jobs(root: str | Path) -> None:
+    """End what still runs of a root, if there is one."""
+    with contextlib.suppress(PersistError):
+        for each in submission.jobs(root):
+            with contextlib.suppress(PersistError):
+                each.cancel(force=True)
+                wait_until(lambda each=each: each.is_ready(), f"the end of {each.name}")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -79,11 +99,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     path = tmp_path / 'Jürgen\'s "big" data $HOME' / ".persist"
     monkeypatch.setenv("PERSIST_ROOT", str(path))
     yield str(path)
-    with contextlib.suppress(PersistError):
-        for each in submission.jobs(path):
-            with contextlib.suppress(PersistError):
-                each.cancel(force=True)
-                wait_until(lambda each=each: each.is_ready(), f"the end of {each.name}")
+    end_jobs(path)
 
 
 @pytest.fixture

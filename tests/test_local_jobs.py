@@ -37,7 +37,7 @@ from persist_magic.status import JobState
 from persist_magic.store import Handle, Started, write_atomic
 from persist_magic.submission import jobs, load
 
-from .conftest import Session, alive, environment, wait_until
+from .conftest import Session, alive, environment, started, wait_until
 
 WAIT_FOR = "import os, time\nwhile not os.path.exists({path!r}): time.sleep(0.01)\n"
 
@@ -48,12 +48,9 @@ def running(job: Job) -> bool:
 
 def started_pids(job: Job) -> tuple[int, int]:
     """Supervisor and child, once the child is known."""
-
-    def both() -> tuple[int, int] | None:
-        started = job.directory.run(job.directory.runs()[-1]).started()
-        return (started.supervisor.pid, started.child.pid) if started is not None and started.child is not None else None
-
-    return wait_until(both, "the child")
+    record = started(job)
+    assert record.child is not None
+    return record.supervisor.pid, record.child.pid
 
 
 # ---------------------------------------------------------------- what comes back

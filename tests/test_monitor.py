@@ -14,7 +14,7 @@ from persist_magic import monitor
 from persist_magic.errors import StoreError
 from persist_magic.monitor import Poller, Row
 
-from .conftest import Session, wait_until
+from .conftest import Session, started, wait_until
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_files_that_are_none_damage_their_own_job_only(session: Session) -> None
 
 def test_a_heart_that_beats_again_takes_the_age_back(session: Session, marker: Path) -> None:
     job = session.persist("live", f"import os, time\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)")
-    wait_until(lambda: job.directory.run(1).started() and job.directory.run(1).started().child, "the start")
+    started(job)
     poller = Poller()
     wait_until(lambda: (poller.poll(), poller._running)[1].get("live"), "a look that knows what it has written")
     poller.rows["live"] = replace(poller.rows["live"], stale=True)  # as after a silence
@@ -193,7 +193,7 @@ def test_of_a_job_that_runs_nothing_is_read_until_it_writes(
 ) -> None:
     cell = f"import os, time\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)\nprint('seen')\ntime.sleep(60)"
     job = session.persist("live", cell)
-    wait_until(lambda: job.directory.run(1).started() and job.directory.run(1).started().child, "the start")
+    started(job)
     poller = Poller()
     wait_until(lambda: (opened(), poller.poll(), opened())[2] == [], "a look that reads nothing")
     before = looked(poller)[0]

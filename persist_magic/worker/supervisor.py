@@ -250,7 +250,7 @@ class Supervisor:
         slots = self.slots = Slots(Root(os.path.dirname(self.job.path)))
         submitted = self.run.submitted()
         settings = submitted.settings if submitted is not None else {}
-        self._where_it_is(lambda: self._write_handle(f"pid {self.me.pid}", self.me))
+        self._write_handle(f"pid {self.me.pid}", self.me)
         if submitted is not None and submitted.after and not self._wait_for_jobs(submitted.after):
             return 1
         ticket = str(settings.get("ticket") or slots.draw(self.job.name))
@@ -260,7 +260,7 @@ class Supervisor:
             if not self._wait_for_slot(slots, ticket, limit):
                 return 1
             self.place = Place(slots, ticket, limit)
-            self._where_it_is(self._start)
+            self._start()
             with contextlib.suppress(OSError, ValueError):
                 os.nice(int(settings.get("nice") or 0))
             return self._run_child()
@@ -275,7 +275,7 @@ class Supervisor:
         if handle is None or handle.run < self.run.number:
             cluster = handle.cluster if handle is not None else ""
             mine = Handle(self.spec.backend, self.run.number, time.time(), id, process, cluster)
-            write_atomic(self.job.handle_path, mine.to_bytes(), sync=False)
+            self._where_it_is(lambda: write_atomic(self.job.handle_path, mine.to_bytes(), sync=False))
 
     def _stopped_before_start(self) -> bool:
         """Whether somebody asked to stop the run, which has not started; if so the end has been written."""
@@ -324,7 +324,7 @@ class Supervisor:
     def _start(self) -> None:
         started = Started(time.time(), self.me, None, self.scheduler_id, self.cluster)
         try:
-            self.records.write_started(started, exclusive=True)
+            self._where_it_is(lambda: self.records.write_started(started, exclusive=True))
         except FileExistsError:
             raise Refusal(f"run {self.run.number} of {self.job.name} has been started by another worker") from None
         self._started = started

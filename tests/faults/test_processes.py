@@ -14,7 +14,7 @@ from persist_magic import submission
 from persist_magic.errors import JobFailed, PersistError, StoreError
 from persist_magic.job import Job
 from persist_magic.status import JobState
-from tests.conftest import Session, alive, wait_until
+from tests.conftest import Session, alive, started, wait_until
 
 CELL = """
 import os, subprocess, time
@@ -34,9 +34,9 @@ def start(session: Session, marker: Path) -> tuple[Job, list[int]]:
     """Start a job; return it and its processes: supervisor, child, and what the cell has started."""
     job = session.persist("calc", CELL.format(path=str(marker)))
     wait_until(lambda: job.stdout().strip(), "its start")
-    known = job.directory.run(1).started
-    started = wait_until(lambda: (s := known()) is not None and s.child is not None and s, "the record of its child")
-    return job, [started.supervisor.pid, started.child.pid, int(job.stdout())]
+    record = started(job)
+    assert record.child is not None
+    return job, [record.supervisor.pid, record.child.pid, int(job.stdout())]
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +17,8 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 
-from persist_magic import submission
-from persist_magic.errors import PersistError
 
+from ..conftest import end_jobs
 from . import FOLDER, keeping
 
 CELL_SECONDS = 200
@@ -106,28 +103,14 @@ def executed(
             record_timing=False,
             store_widget_state=False,
         )
-        with _ended_jobs(Path(place, ".persist")):
+        try:
             client.execute(env={**kept, **own, **(variables or {})})  # also where a loop runs, as Playwright leaves one
+        finally:
+            end_jobs(Path(place, ".persist"))
     for cell in code_cells(notebook):
         cell.outputs = keeping.elsewhere(keeping.tidied(cell.outputs), place)
     notebook.metadata["language_info"] = {"name": "python"}
     return notebook
-
-
-@contextlib.contextmanager
-def _ended_jobs(root: Path) -> Iterator[None]:
-    """End what a notebook that broke off has left running."""
-    try:
-        yield
-    finally:
-        for job in submission.jobs(root) if root.exists() else ():
-            with contextlib.suppress(PersistError):
-                if not job.is_ready():
-                    print(f"{job.name} still ran", file=sys.stderr)
-                    job.cancel(force=True)
-                    deadline = time.monotonic() + 30
-                    while not job.is_ready() and time.monotonic() < deadline:
-                        time.sleep(0.05)
 
 
 def shown_by(notebook: nbformat.NotebookNode, beginning: str, number: int = 0) -> str:

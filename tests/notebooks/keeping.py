@@ -16,12 +16,13 @@ from typing import Any
 
 import nbformat
 
+from persist_magic.text import settle, without_colours
+
 WIDGET = "application/vnd.jupyter.widget-view+json"
 """Without the widget's state, which is not kept, JupyterLab shows an error in its place; the table beside it does without."""
 READERS = "~/tutorials"
 """What outputs call the directory in which they were made."""
 _ABSOLUTE_PATH = re.compile(r"(?<![\w<.~:/])/(?:home|root|tmp|usr|opt|var|mnt|srv|work|Users|private)/[\w.+-]+")
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def tidied(outputs: Sequence[Any]) -> list[Any]:
@@ -38,7 +39,7 @@ def tidied(outputs: Sequence[Any]) -> list[Any]:
         kept.append(output)
     for output in kept:
         if output.output_type == "stream":
-            output.text = re.sub(r"[^\n]*\r(?!\n)", "", output.text)
+            output.text = settle(output.text)
     return kept
 
 
@@ -72,7 +73,7 @@ def texts(outputs: Sequence[Any]) -> Iterator[str]:
         found = [output.get("text", ""), *output.get("traceback", []), output.get("evalue", "")]
         found += [value for mime, value in output.get("data", {}).items() if mime.startswith("text/")]
         for text in filter(None, found):
-            yield _ANSI.sub("", text)
+            yield without_colours(text)
 
 
 def names_of_this_machine(notebook: nbformat.NotebookNode) -> list[str]:

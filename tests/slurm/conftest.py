@@ -14,7 +14,6 @@ import pytest
 from persist_magic import backends, status
 from persist_magic.backends import slurm_programs
 from persist_magic.job import Job
-from persist_magic.store import Started
 
 from ..cluster.cluster import Cluster
 from ..conftest import Session, wait_until
@@ -66,16 +65,6 @@ def slurm(cluster: Cluster, session: Session) -> SlurmSession:
     made = SlurmSession.__new__(SlurmSession)
     made.root, made.namespace = session.root, session.namespace
     return made
-
-
-def started(job: Job) -> Started:
-    """The record of the newest run's start, once its cell's process is known."""
-
-    def known() -> Started | None:
-        record = job.directory.current_run().started()
-        return record if record is not None and record.child is not None else None
-
-    return wait_until(known, f"the start of {job.name}")
 
 
 def printed(job: Job, text: str) -> str:

@@ -23,8 +23,8 @@ from persist_magic.store import write_atomic
 from persist_magic.submission import jobs, load, persist
 
 from ..cluster.cluster import Cluster
-from ..conftest import alive, environment, wait_until
-from .conftest import SlurmSession, printed, shim, started
+from ..conftest import alive, environment, started, wait_until
+from .conftest import SlurmSession, printed, shim
 
 WAIT_FOR = "import os, time\nwhile not os.path.exists({path!r}): time.sleep(0.01)\n"
 # A requeued job waits for two minutes until its old credential is void (slurm.conf(5), AuthInfo cred_expire). It may start
@@ -462,9 +462,9 @@ def test_a_cancel_while_it_waits_for_its_second_run(slurm: SlurmSession, cluster
 def test_a_suspended_job_lives(slurm: SlurmSession, cluster: Cluster, marker: Path) -> None:
     job = slurm.persist("suspended", f"print('begun')\n{WAIT_FOR.format(path=str(marker))}'went on'")
     printed(job, "begun")
+    record = started(job)  # a supervisor that is suspended writes nothing
     cluster.run("scontrol", "suspend", job.info()["id"])
     os.utime(job.directory.current_run().heartbeat_path, (time.time() - 60,) * 2)
-    record = started(job)
     status = job.status()
     while status.note != "suspended by Slurm" and time.time() - record.time < 90:
         status = job.status()

@@ -18,8 +18,8 @@ from persist_magic.submission import jobs
 from persist_magic.views.table import table
 
 from ..cluster.cluster import Cluster
-from ..conftest import Session, wait_until
-from .conftest import SlurmSession, made_cluster, on, printed, shim, started
+from ..conftest import Session, started, wait_until
+from .conftest import SlurmSession, made_cluster, on, printed, shim
 
 WAIT_FOR = "import os, time\nprint('begun')\nwhile not os.path.exists({path!r}): time.sleep(0.05)\n"
 
