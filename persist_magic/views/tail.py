@@ -10,6 +10,7 @@ from typing import Any
 
 from ..job import Job
 from ..logs import log_size, read_part
+from ..store import JobDirectory
 from ..text import harmless, settle, without_colours
 
 WINDOW = 64 << 10
@@ -28,7 +29,7 @@ class Tail:
 
     def __init__(self, job: Job, err: bool) -> None:
         self._job, self._err = job, err
-        self._file: tuple[str, int] | None = None
+        self._file: tuple[str, int, int] | None = None
         self._part = 0
         self._start = self._end = 0
         self._raw = b""
@@ -48,7 +49,7 @@ class Tail:
             if nothing has changed.
         """
         path = self._job.directory.current_run().log_path(self._err)
-        size, file = log_size(path), _identity(path)
+        size, file = log_size(path), _identity(self._job.directory, path)
         if file != self._file or size < self._end:  # a later run, another job of that name, or cut by somebody
             self._file, self._raw, self._sent = file, b"", None
             self._start = self._end = _line_start(path, max(0, size - WINDOW))
@@ -73,12 +74,12 @@ class Tail:
             self._sent = None
 
 
-def _identity(path: str) -> tuple[str, int]:
-    """What tells a log from another one that takes its place."""
+def _identity(job: JobDirectory, path: str) -> tuple[str, int, int]:
+    """What tells a log from another one that takes its place: its inode may come again, job.json is never changed."""
     try:
-        return path, os.stat(path).st_ino
+        return path, os.stat(path).st_ino, os.stat(job.spec_path).st_mtime_ns
     except OSError:
-        return path, 0
+        return path, 0, 0
 
 
 def _line_start(path: str, offset: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from hypothesis import given
@@ -104,4 +105,17 @@ def test_another_job_of_that_name_begins_anew(session: Session) -> None:
     Path(session.root, "a", "run-1", "stdout").write_bytes(b"hi\n")
     watched.change()
     session.persist("a", "print('other, and longer')", replace=True).wait(60)
+    assert watched.change() == {"part": 2, "keep": 0, "text": "other, and longer\n", "before": 0}
+
+
+def test_so_does_one_whose_log_has_the_old_ones_inode(session: Session, tmp_path: Path) -> None:
+    """File systems give the number of a deleted file to the next one."""
+    watched, kept = Tail(ended(session), err=False), tmp_path / "kept"
+    log = Path(session.root, "a", "run-1", "stdout")
+    log.write_bytes(b"hi\n")
+    os.link(log, kept)
+    watched.change()
+    session.persist("a", "print('other, and longer')", replace=True).wait(60)
+    kept.write_bytes(log.read_bytes())
+    os.replace(kept, log)
     assert watched.change() == {"part": 2, "keep": 0, "text": "other, and longer\n", "before": 0}
