@@ -19,6 +19,7 @@ from .supervisor import SIGNALS, ChildEnd, Refusal, Supervisor, require_elsewher
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
     from .supervisor import Records
@@ -83,10 +84,10 @@ class ChunkSupervisor(Supervisor):
     def _is_sampled(self) -> bool:
         return self.place is not None  # else one of many, on as many machines
 
-    def _be_child(self) -> NoReturn:
+    def _child(self) -> Callable[[], NoReturn]:
         from .tasks import run_tasks
 
-        run_tasks(self, SIGNALS)
+        return lambda: run_tasks(self, SIGNALS)
 
     def _outcome(self, end: ChildEnd) -> Outcome | None:
         """What the tasks' ends amount to; None if not all of them have come to one."""

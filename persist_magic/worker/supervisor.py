@@ -334,18 +334,28 @@ class Supervisor:
 
     def _run_child(self) -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        known, tell = os.pipe()
         child = os.fork()
         if child == 0:
             signal.set_wakeup_fd(-1)
             os.setpgid(0, 0)
             if self.scheduler_id:  # when this batch script has ended, the cores are no longer the job's
                 die_with_parent()
-            self._be_child()
+            os.close(tell)
+            run = self._child()
+            if not os.read(known, 1):  # killed before it could write who the child is: nobody would find what now began
+                os._exit(1)
+            os.close(known)
+            run()
+        os.close(known)
         with contextlib.suppress(OSError):  # the child does the same; whoever comes first
             os.setpgid(child, child)
         started = replace(self._started, child=ProcessId.of(child))
         with contextlib.suppress(OSError):
             self.records.write_started(started, exclusive=False)
+        with contextlib.suppress(BrokenPipeError):  # it is dead already
+            os.write(tell, b".")
+        os.close(tell)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         adopt_orphans()
         end = self._watch(child)
@@ -367,15 +377,15 @@ class Supervisor:
         self._write_end(ended)
         return 0 if word == "done" else 1
 
-    def _be_child(self) -> NoReturn:
-        """Run the cell, or become the program that starts its MPI ranks."""
+    def _child(self) -> Callable[[], NoReturn]:
+        """Import what the child needs, and return what runs the cell, or becomes the program that starts its MPI ranks."""
         if self.spec.ranks:
             from .ranks import launch
 
-            launch(self.run, SIGNALS)
+            return lambda: launch(self.run, SIGNALS)
         from .execution import run_child
 
-        run_child(self.job, self.run, self.spec, SIGNALS)
+        return lambda: run_child(self.job, self.run, self.spec, SIGNALS)
 
     def _outcome(self, end: ChildEnd) -> Outcome | None:
         """The cell's own word; of MPI ranks that of one that failed, else rank 0's."""

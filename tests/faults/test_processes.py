@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from persist_magic import submission
@@ -74,6 +76,42 @@ def test_kill_9_of_any_of_its_processes(
     marker.touch()
     assert job.rerun().fetch(60) == "value"
     assert bystander.fetch(60) == 1
+
+
+SUPERVISOR_OF_AN_UNKNOWN_CHILD = """#!{python}
+# The interpreter of a job whose supervisor is killed when it is about to write which process runs the cell.
+import os, runpy, signal, sys, time
+rename = os.rename
+
+def killing(source, target):
+    if target.endswith("/started.json"):
+        deadline = time.monotonic() + 1
+        while not os.path.exists({marker!r}) and time.monotonic() < deadline:  # the cell does not begin
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGKILL)
+    rename(source, target)
+
+os.rename = killing
+sys.argv.pop(0)
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_no_cell_begins_that_nobody_would_find(session: Session, marker: Path, tmp_path: Path) -> None:
+    script = tmp_path / "python"
+    script.write_text(SUPERVISOR_OF_AN_UNKNOWN_CHILD.format(python=sys.executable, marker=str(marker)))
+    script.chmod(0o755)
+    job = session.persist("calc", f"open({str(marker)!r}, 'w').close()\n'value'", python=str(script))
+    assert "vanished" in job.wait(60).reason
+    supervisor = job.directory.current_run().started()
+    assert supervisor is not None
+    assert supervisor.child is None
+    wait_until(lambda: not any(str(job.path) in str(each.info) for each in psutil.process_iter(["cmdline"])), "their end")
+    assert not marker.exists()
+    assert "vanished" in job.status().reason
+    script.unlink()
+    script.symlink_to(sys.executable)
+    assert job.rerun().fetch(60) == "value"
 
 
 @pytest.mark.parametrize("which", ["supervisor", "child"])
