@@ -12,10 +12,11 @@ import sys
 import traceback
 from typing import Any
 
-import numpy  # noqa: F401  so that no call pays for it
+import numpy  # noqa: F401  what calls import, so that each need not pay for it
 
 from persist_magic import monitor, submission  # noqa: F401
-from persist_magic.capture import cell, payload, pickler  # noqa: F401
+from persist_magic.backends import local  # noqa: F401
+from persist_magic.capture import canonical, cell, payload, pickler  # noqa: F401
 
 from .stories import CALLS
 
