@@ -101,9 +101,13 @@ def _evidence(chunk: Chunk, base: Evidence, observed: ObservedChunks | None, obs
     )
 
 
-def _identity(path: str) -> int:
+def _identity(run: RunDirectory) -> int:
+    """What tells a run from another one of its number, which comes again if a rerun was refused: when it was asked for.
+
+    An inode comes again, too. What a worker began by itself was not asked for, and is never refused.
+    """
     try:
-        return os.stat(path).st_ino
+        return os.stat(run.submitted_path).st_mtime_ns
     except OSError:
         return 0
 
@@ -113,7 +117,7 @@ class _Run:
 
     def __init__(self, run: RunDirectory, spec: JobSpec) -> None:
         self.run = run
-        self.identity = _identity(run.path)
+        self.key = run.number, _identity(run)
         self.submitted: Submitted | None = run.submitted()
         self.whole = self.submitted is None or not self.submitted.tasks
         tasks, self.size = division(self.submitted, spec.tasks)
@@ -142,16 +146,16 @@ class Ledger:
 
     def refresh(self) -> None:
         """Read what is new."""
-        newest = self._directory.runs()
-        if not newest:
+        numbers = self._directory.runs()
+        if not numbers:
             raise Damaged(self._directory.name, "the directory", "it holds no run")
-        if not self._runs or self._runs[0].run.number != newest[-1]:
-            known = {run.run.number: run for run in self._runs}
+        newest = self._directory.run(numbers[-1])
+        if not self._runs or self._runs[0].key != (newest.number, _identity(newest)):
+            known = {run.key: run for run in self._runs}
             self._runs = []
-            for number in reversed(newest):
-                run = known.get(number)
-                if run is None or run.identity != _identity(run.run.path):  # a number comes again if a rerun was refused
-                    run = _Run(self._directory.run(number), self._spec)
+            for number in reversed(numbers):
+                directory = self._directory.run(number)
+                run = known.get((number, _identity(directory))) or _Run(directory, self._spec)
                 self._runs.append(run)
                 if run.whole:
                     break

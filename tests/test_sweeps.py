@@ -6,12 +6,14 @@ import contextlib
 import itertools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -692,6 +694,21 @@ def test_a_rerun_in_between_mixes_no_runs(session: Session, marker: Path, monkey
     monkeypatch.setattr(job, "status", status)
     assert job.states()[0] in ("queued", "running", "done")
     assert other.fetch(60) == [0, 1, 2]
+
+
+def test_a_rerun_whose_number_comes_again_is_read_anew(session: Session, marker: Path) -> None:
+    job = sweep(session, "fit", f"import os\nassert n or os.path.exists({str(marker)!r})\nn * n", n=range(3))
+    asked = job.wait(60) and job.directory.current_run().submitted()
+    assert asked is not None
+    refused = job.directory.create_run(2, replace(asked, tasks="0"))
+    assert job.status().state is JobState.QUEUED
+    assert job.counts == Counts(3, done=2, queued=1)
+    shutil.rmtree(refused.path)
+    marker.touch()
+    words = [sys.executable, "-m", "persist_magic", "--root", session.root, "rerun", "fit"]
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)  # in this session nobody looks in between
+    assert job.fetch(60) == [0, 1, 4]
+    assert job.counts == Counts(3, done=3)
 
 
 def test_a_chunk_that_was_cut_off_is_continued_by_hand(session: Session, marker: Path) -> None:
