@@ -6,14 +6,16 @@ import builtins
 import collections
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -158,6 +160,20 @@ def kernels(directory: Path) -> Iterator[list[Any]]:
 def environment(**more: str) -> dict[str, str]:
     """The environment for a program under test."""
     return {**os.environ, "PYTHONDONTWRITEBYTECODE": "", **more}
+
+
+def in_terminal(arguments: Sequence[str], rows: int, columns: int, env: dict[str, str], **more: Any) -> pexpect.spawn[str]:
+    """Start Python in a terminal of its own, whose Ctrl-C it hears; what a shell starts with & would ignore that."""
+    return pexpect.spawn(
+        sys.executable,
+        list(arguments),
+        env={**env, "COLUMNS": str(columns), "LINES": str(rows)},
+        dimensions=(rows, columns),
+        encoding="utf-8",
+        timeout=PATIENCE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **more,
+    )
 
 
 @pytest.fixture

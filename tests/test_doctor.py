@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ import pytest
 from persist_magic.__main__ import main
 from persist_magic.doctor import versions
 
-from .conftest import Session, alive, environment, wait_until
+from .conftest import Session, alive, environment, in_terminal, wait_until
 from .kernels import Kernel, start
 from .shell import Shell
 
@@ -316,20 +315,13 @@ def test_findings_come_as_they_are_made_and_an_interrupt_takes_the_job_back(root
         f"import sys; from persist_magic.__main__ import main; sys.executable = {str(python)!r}; "
         "sys.exit(main(['doctor', '--backend', 'local']))"
     )
-    terminal = pexpect.spawn(
-        sys.executable,
-        ["-c", program],
-        env=environment(TERM="xterm-256color", COLUMNS="60"),
-        dimensions=(40, 60),
-        encoding="utf-8",
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what a shell starts with & ignores it
-    )
-    terminal.expect("notebooks", timeout=60)
+    terminal = in_terminal(["-c", program], 40, 60, environment(TERM="xterm-256color"))
+    terminal.expect("notebooks")
     shown = str(terminal.before)
     wait_until(marker.exists, "the job's start")
     terminal.sendintr()
-    terminal.expect("stopped; what was tried is cleaned up", timeout=60)
-    terminal.expect(pexpect.EOF, timeout=60)
+    terminal.expect("stopped; what was tried is cleaned up")
+    terminal.expect(pexpect.EOF)
     terminal.close()
     assert terminal.exitstatus == 130
     assert not alive(int(marker.read_text()))

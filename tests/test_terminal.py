@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pexpect
 import pytest
 
-from .conftest import alive, environment, wait_until
+from .conftest import alive, environment, in_terminal, wait_until
 from .test_notebook import quickstart_cells
 
 PROMPT = re.compile(r"In \[(\d+)\]: $")
@@ -23,16 +21,9 @@ class Terminal:
 
     def __init__(self, directory: Path) -> None:
         words = ["-m", "IPython", "--simple-prompt", "--no-banner", "--no-confirm-exit", "--colors=nocolor"]
-        self.child = pexpect.spawn(
-            sys.executable,
-            [*words, "--HistoryManager.enabled=False", "--TerminalInteractiveShell.autoindent=False"],
-            env=environment(IPYTHONDIR=str(directory / ".ipython"), TERM="xterm", COLUMNS="120"),
-            encoding="utf-8",
-            timeout=60,
-            dimensions=(40, 120),
-            echo=False,
-            cwd=str(directory),
-        )
+        words += ["--HistoryManager.enabled=False", "--TerminalInteractiveShell.autoindent=False"]
+        env = environment(IPYTHONDIR=str(directory / ".ipython"), TERM="xterm")
+        self.child = in_terminal(words, 40, 120, env, echo=False, cwd=str(directory))
         self.child.expect(r"In \[1\]: ")
 
     def run(self, cell: str, directory: Path | None = None) -> str:

@@ -23,7 +23,7 @@ from persist_magic.views import terminal
 from persist_magic.views.page import table as page_table
 from persist_magic.views.table import facts, segments
 
-from .conftest import Session, environment, wait_until
+from .conftest import Session, environment, in_terminal, wait_until
 
 
 def row(name: str, state: str = "done", **more: Any) -> Row:
@@ -218,9 +218,7 @@ def spawned() -> Iterator[list[Any]]:
 
 
 def spawn(children: list[Any], *words: str) -> Any:
-    command = ["-m", "persist_magic", "status", *words]
-    env = environment(TERM="xterm-256color", COLUMNS="140", LINES="20")
-    child = pexpect.spawn(sys.executable, command, env=env, encoding="utf-8", timeout=60, dimensions=(20, 140))
+    child = in_terminal(["-m", "persist_magic", "status", *words], 20, 140, environment(TERM="xterm-256color"))
     children.append(child)
     return child
 

@@ -34,10 +34,16 @@ class ChunkRecords:
     Parameters
     ----------
     journal : Journal
+    chunk : Chunk
+        The same, as it is read.
     """
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal, chunk: Chunk) -> None:
+        self._journal, self._chunk = journal, chunk
+
+    def started(self) -> Started | None:
+        self._chunk.refresh()
+        return self._chunk.started
 
     def write_started(self, started: Started, exclusive: bool) -> None:
         """Write who runs it; the journal's lock has seen to it that there is only one."""
@@ -74,7 +80,7 @@ class ChunkSupervisor(Supervisor):
         if ended is not None and ended.final:
             raise Refusal(f"{what} has been run; %persist_rerun {self.job.name} runs the sweep again, --failed its rest")
         self.left = [task for task in self.chunk.tasks if self.chunk.word(task) not in FINAL]
-        return run, ChunkRecords(self.journal)
+        return run, ChunkRecords(self.journal, self.chunk)
 
     def _write_handle(self, id: str, process: ProcessId | None) -> None:
         """Write it only of the whole sweep: a chunk's own id stands in its journal."""

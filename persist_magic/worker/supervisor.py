@@ -178,7 +178,9 @@ def signal_words(number: int) -> str:
 
 
 class Records(Protocol):
-    """Where a supervisor writes; see `RunDirectory`."""
+    """Where a supervisor writes, and reads who runs it; see `RunDirectory`."""
+
+    def started(self) -> Started | None: ...
 
     def write_started(self, started: Started, exclusive: bool) -> None: ...
 
@@ -343,8 +345,8 @@ class Supervisor:
                 die_with_parent()
             os.close(tell)
             run = self._child()
-            if not os.read(known, 1):  # killed before it could write who the child is: nobody would find what now began
-                os._exit(1)
+            if not os.read(known, 1) and not self._is_found(os.getpid()):
+                os._exit(1)  # its supervisor is dead; nobody would know what goes on here
             os.close(known)
             run()
         os.close(known)
@@ -376,6 +378,14 @@ class Supervisor:
         ended = Ended(time.time(), word, reason, end.exit_code, end.signal, end.cpu_seconds, end.peak_memory, note, final)
         self._write_end(ended)
         return 0 if word == "done" else 1
+
+    def _is_found(self, child: int) -> bool:
+        """Whether it is written down that this process is the child."""
+        try:
+            started = self.records.started()
+        except PersistError:
+            return False
+        return started is not None and started.child is not None and started.child.pid == child
 
     def _child(self) -> Callable[[], NoReturn]:
         """Import what the child needs, and return what runs the cell, or becomes the program that starts its MPI ranks."""

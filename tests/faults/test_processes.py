@@ -8,6 +8,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -78,40 +79,52 @@ def test_kill_9_of_any_of_its_processes(
     assert bystander.fetch(60) == 1
 
 
-SUPERVISOR_OF_AN_UNKNOWN_CHILD = """#!{python}
-# The interpreter of a job whose supervisor is killed when it is about to write which process runs the cell.
+KILLED_SUPERVISOR = """#!{python}
+# The interpreter of a job whose supervisor is killed instead of a call.
 import os, runpy, signal, sys, time
-rename = os.rename
+real = os.{call}
 
-def killing(source, target):
-    if target.endswith("/started.json"):
+def call(*arguments):
+    if arguments[1]{which}:
         deadline = time.monotonic() + 1
         while not os.path.exists({marker!r}) and time.monotonic() < deadline:  # the cell does not begin
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGKILL)
-    rename(source, target)
+    return real(*arguments)
 
-os.rename = killing
+os.{call} = call
 sys.argv.pop(0)
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
-def test_no_cell_begins_that_nobody_would_find(session: Session, marker: Path, tmp_path: Path) -> None:
-    script = tmp_path / "python"
-    script.write_text(SUPERVISOR_OF_AN_UNKNOWN_CHILD.format(python=sys.executable, marker=str(marker)))
+def killed_supervisor(folder: Path, marker: Path, call: str, which: str) -> Path:
+    script = folder / "python"
+    script.write_text(KILLED_SUPERVISOR.format(python=sys.executable, marker=str(marker), call=call, which=which))
     script.chmod(0o755)
+    return script
+
+
+def test_no_cell_begins_that_nobody_would_find(session: Session, marker: Path, tmp_path: Path) -> None:
+    """The supervisor dies when it is about to write which process is the child."""
+    script = killed_supervisor(tmp_path, marker, "rename", ".endswith('/started.json')")
     job = session.persist("calc", f"open({str(marker)!r}, 'w').close()\n'value'", python=str(script))
     assert "vanished" in job.wait(60).reason
-    supervisor = job.directory.current_run().started()
-    assert supervisor is not None
-    assert supervisor.child is None
     wait_until(lambda: not any(str(job.path) in str(each.info) for each in psutil.process_iter(["cmdline"])), "their end")
     assert not marker.exists()
     assert "vanished" in job.status().reason
     script.unlink()
     script.symlink_to(sys.executable)
     assert job.rerun().fetch(60) == "value"
+
+
+@pytest.mark.parametrize(("each", "result"), [((), "value"), ([(("n",), [1, 2])], ["value"] * 2)], ids=["cell", "sweep"])
+def test_a_cell_that_is_found_begins(session: Session, marker: Path, tmp_path: Path, each: Any, result: Any) -> None:
+    """The supervisor has written which process is the child, and dies when it is about to tell that process so."""
+    script = killed_supervisor(tmp_path, marker, "write", " == b'.'")
+    job = session.persist("calc", "'value'", python=str(script), each=each)
+    assert job.fetch(60) == result
+    assert "its supervisor ended" in job.status().note
 
 
 @pytest.mark.parametrize("which", ["supervisor", "child"])
