@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pexpect
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
@@ -30,6 +31,10 @@ from persist_magic.submission import Submission
 from .shell import Shell
 
 PATIENCE = 60.0
+
+# on a busy machine any example may take long
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:

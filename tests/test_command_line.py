@@ -71,7 +71,9 @@ def test_the_verbs(session: Session, marker: Path) -> None:
     assert json.loads(shell("info", "job", "--json").stdout)["options"] == ["--nice", "5"]
     slow = session.persist("slow", WAIT_FOR.format(path=str(marker)))
     wait_until(lambda: slow.status().state.value == "running", "the job")
-    assert shell("cancel", "slow").stdout == f"slow: cancelled: cancelled by {slow.spec().user}\n"
+    told = shell("cancel", "slow").stdout
+    assert slow.wait(60).reason == f"cancelled by {slow.spec().user}"
+    assert told.startswith(("slow: cancelled: cancelled by ", "slow: running"))  # that after two seconds
     assert shell("cancel", "job").stdout == "job: had ended, done\n"
     assert shell("clean", "--older", "7d").stdout == "nothing to delete\n"
     assert shell("clean", "--done").stdout == "deleted job\n"

@@ -165,16 +165,19 @@ def test_there_is_one_thread_and_none_when_nobody_looks(kernel: Kernel, session:
     assert threads(kernel) == 1
 
 
-def test_a_page_that_says_nothing_more_is_gone_but_not_while_the_kernel_is_busy(kernel: Kernel, session: Session) -> None:
+def test_a_page_that_says_nothing_more_is_gone_but_not_while_the_kernel_is_busy(
+    kernel: Kernel, session: Session, marker: Path
+) -> None:
     session.persist("one", "1").wait(60)
-    kernel.run("from persist_magic.views import dashboard\ndashboard.PAGE_SECONDS, dashboard.BEAT_SECONDS = 1, 0")
+    kernel.run("from persist_magic.views import dashboard\ndashboard.BEAT_SECONDS = 0")
     page = Page(kernel, widget_of(kernel.messages("%persist_status")))
     page.answer("rows")
-    kernel.client.execute("time.sleep(4)\nprint('slept')")
-    heard = [len(page.hear(1.5)) for _ in range(2)]  # until it is silent
-    assert heard[0] >= 4
-    assert heard[1] == 0
-    assert threads(kernel) == 0
+    page.messages.clear()
+    kernel.client.execute(f"dashboard.PAGE_SECONDS = 1\n{WAIT.format(str(marker))}")
+    page.wait_for(lambda: len(page.messages) >= 5, "some beats, which come once a second")
+    marker.touch()
+    # a cell that looks is a sign of life, too: there is a pause before each
+    wait_until(lambda: not page.hear(2) and threads(kernel) == 0, "that the page is taken for gone")
     page.messages.clear()
     page.say("alive")  # a laptop was opened again
     assert page.answer("rows")["whole"]
@@ -190,8 +193,8 @@ def test_an_idle_page_hears_that_the_kernel_lives_and_no_more(
     page = Page(kernel, widget_of(kernel.messages("%persist_status")))
     page.answer("rows")
     begin, page.messages = time.monotonic(), []
-    page.wait_for(lambda: len(page.messages) == 3, "three beats")
-    assert [each["do"] for each in page.messages] == ["beat"] * 3
+    page.wait_for(lambda: len(page.messages) >= 3, "three beats")
+    assert {each["do"] for each in page.messages} == {"beat"}
     assert time.monotonic() - begin > 4
 
 
@@ -203,9 +206,6 @@ def test_two_pages_and_one_that_missed_something(kernel: Kernel, session: Sessio
     session.persist("zero", "1").wait(60)
     second.wait_for(lambda: second.rows.get("zero", {}).get("state") == "done", "a new job")
     told = [each for each in second.messages if each["do"] == "rows"]
-    for content in told:  # all that is said is said to both
-        first._take(content)
-    assert first.rows == second.rows
     assert [each["number"] for each in told] == list(range(told[0]["number"], told[0]["number"] + len(told)))
     first.say("bye")
     second.messages.clear()
@@ -288,6 +288,7 @@ def test_a_sweep_and_its_tasks_are_looked_at_and_handled(kernel: Kernel, session
     failed = page.act("task", "fit", task=1)["data"]
     assert (failed["state"], failed["reason"], failed["result"]) == ("failed", "ValueError: odd", "")
     assert "raise ValueError('odd')" in failed["stderr"][0]
+    page.wait_for(lambda: page.act("task", "fit", task=2)["data"]["stdout"][0], "what it printed")
     live = page.act("task", "fit", task=2)["data"]
     assert (live["state"], live["stdout"]) == ("running", ["x is 2\n", 0])
     assert live["seconds"] > 0
@@ -396,18 +397,22 @@ def test_what_the_session_has_edited_shows_without_a_question(kernel: Kernel) ->
     kernel.run("alpha = 1")
     page.wait_for(lambda: page.rows["fit"].get("staleness", "") == "", "that it is gone")
     kernel.run(COUNTED)
+    page.messages.clear()
     page.wait_for(lambda: (page.say("resync"), page.hear(1.1), len(page.messages) > 20)[2], "some polls")
     assert kernel.run("len(compared)") == "1"  # once for the cell that came before, however often was polled
 
 
-def test_an_error_of_ours_is_told_and_passes(kernel: Kernel, session: Session) -> None:
+def test_an_error_of_ours_is_told_and_passes(kernel: Kernel, session: Session, marker: Path) -> None:
     session.persist("one", "1").wait(60)
     page = Page(kernel, widget_of(kernel.messages("%persist_status")))
     page.answer("rows")
-    kernel.run("from persist_magic.views import wire\nreal = wire.changes\nwire.changes = lambda rows, sent: 1 / 0")
+    kernel.run(
+        "import os\nfrom persist_magic.views import wire\nreal = wire.changes\n"
+        f"wire.changes = lambda rows, sent: real(rows, sent) if os.path.exists({str(marker)!r}) else 1 / 0"
+    )
     page.wait_for(lambda: any("ZeroDivisionError" in each.get("trouble", "") for each in page.messages), "the error")
-    kernel.run("wire.changes = real")
     page.messages.clear()
+    marker.touch()
     assert page.answer("rows")["whole"]
     session.persist("two", "1").wait(60)
     page.wait_for(lambda: page.rows.get("two", {}).get("state") == "done", "what came after")

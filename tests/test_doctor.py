@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import math
 import os
 import re
 import shlex
@@ -19,7 +20,7 @@ import pexpect
 import pytest
 
 from persist_magic.__main__ import main
-from persist_magic.doctor import versions
+from persist_magic.doctor import trial, versions
 
 from .conftest import Session, alive, environment, in_terminal, wait_until
 from .kernels import Kernel, start
@@ -30,8 +31,9 @@ Look = Callable[..., tuple[int, Seen]]
 
 
 @pytest.fixture
-def look(root: str, capsys: pytest.CaptureFixture[str]) -> Look:
+def look(root: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Look:
     """Look at the root and the local backend, unless other words are given: the exit code; topic, verdict, words and advice."""
+    monkeypatch.setattr(trial, "SOON_SECONDS", math.inf)  # a busy machine's job is no finding
 
     def look(*words: str) -> tuple[int, Seen]:
         capsys.readouterr()
@@ -77,7 +79,7 @@ def test_a_healthy_root_is_told_in_plain_words_and_left_as_it_was(session: Sessi
     assert "  ✓ 1 job, none damaged" in lines
     kept = "writing, syncing and replacing files whole, hard links, locks"
     assert f"  ✓ what jobs need of a file system is there: {kept}" in lines
-    (ran,) = lines[lines.index("local") + 1 : -2]
+    *_, ran = lines[lines.index("local") + 1 : -2]  # on a busy machine it is said before that the job has no result yet
     assert re.fullmatch(r"  ✓ a tiny job took [\d.]+ s from submission to result \(local pid \d+ on \S+\)", ran)
     assert lines[-1].startswith("nothing is wrong")
     assert files(session.root) == before
@@ -174,7 +176,7 @@ def test_a_file_system_that_does_not_do_what_jobs_need(
 
 @pytest.mark.parametrize(
     ("seconds", "verdict", "told"),
-    [(-10, "warning", "10 s ahead of this host's"), (90, "trouble", "90 s behind this host's")],
+    [(-10, "warning", r"(9|10) s ahead of this host's"), (90, "trouble", r"(89|90) s behind this host's")],
 )
 def test_a_file_server_with_a_wrong_clock(
     look: Look, monkeypatch: pytest.MonkeyPatch, seconds: int, verdict: str, told: str
@@ -182,7 +184,7 @@ def test_a_file_server_with_a_wrong_clock(
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() + seconds)
     _, seen = look()
-    assert [each for each in of(seen, "root", verdict) if told in each]
+    assert [each for each in of(seen, "root", verdict) if re.search(told, each)]
     assert of(seen, "local", "ok")  # states are told wrongly, but jobs run
 
 
@@ -318,7 +320,7 @@ def test_findings_come_as_they_are_made_and_an_interrupt_takes_the_job_back(root
     terminal = in_terminal(["-c", program], 40, 60, environment(TERM="xterm-256color"))
     terminal.expect("notebooks")
     shown = str(terminal.before)
-    wait_until(marker.exists, "the job's start")
+    wait_until(lambda: marker.exists() and [*Path(root).rglob("handle.json")], "the job's start")
     terminal.sendintr()
     terminal.expect("stopped; what was tried is cleaned up")
     terminal.expect(pexpect.EOF)
@@ -352,9 +354,9 @@ def test_in_a_kernel_a_click_is_tried_while_the_cell_runs(kernels: list[Kernel],
     assert "a click in the dashboard is heard while a cell runs (just tried)" in said
     assert "✓ a tiny job took" in said
     kernel.run(
-        "from persist_magic.views import subshells\nsubshells._SECONDS = 1.0\n"
+        "from persist_magic.views import subshells\nsubshells._SECONDS = 4.0\n"
         "get_ipython().kernel.shell_handlers['comm_msg'] = lambda *_: None"
     )
     said = kernel.run("%persist_doctor --backend local")
     assert "! ipykernel" in said
-    assert "a click was not heard: no word of it within 1 s" in said
+    assert "a click was not heard: no word of it within 4 s" in said

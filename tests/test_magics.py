@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import persist_magic
+from persist_magic import commands
 from persist_magic.errors import JobFailed
 from persist_magic.job import Job
 from persist_magic.store import sealed
@@ -163,13 +164,14 @@ def _variables(shell: Shell, name: str) -> list[str]:
     return sorted(job.variables)
 
 
-def test_the_verbs(shell: Shell, marker: Path) -> None:
+def test_the_verbs(shell: Shell, marker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "_CANCEL_SECONDS", 60.0)
     shell.run(f"%%persist slow\nimport os, time\nprint('up')\nwhile not os.path.exists({str(marker)!r}): time.sleep(0.01)")
     job = shell.run("_")
     wait_until(lambda: job.stdout() == "up\n", "the cell")
     shell.said()
     shell.run("%persist_status")
-    assert re.search(r"^slow +running +local +pid \d+ .* seen 0 s ago$", shell.said(), re.MULTILINE)
+    assert re.search(r"^slow +running +local +pid \d+ .* seen \d s ago$", shell.said(), re.MULTILINE)
     shell.run("%persist_log slow --tail 1")
     assert shell.said() == "up\n"
     shell.run("%persist_cancel slow")

@@ -14,7 +14,6 @@ from .jupyter import Notebook, Server, server
 
 LOAD = "%load_ext persist_magic"
 QUICK = "from persist_magic.views import dashboard\ndashboard.BEAT_SECONDS = 1.5"
-"""A page notices sooner that its kernel is silent."""
 
 
 @pytest.fixture(scope="session")
@@ -33,12 +32,12 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def notebook(
     browser: Browser, jupyter: Server, session: Session, request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Notebook]]:
-    """Opens a notebook whose kernel has the test's root."""
+    """Opens a notebook whose kernel has the test's root; a quick one's page notices soon that its kernel is silent."""
     opened: list[Notebook] = []
 
-    def make(*cells: str, family: str = "lab") -> Notebook:
+    def make(*cells: str, family: str = "lab", quick: bool = False) -> Notebook:
         name = f"{re.sub(r'[^a-z0-9]+', '-', request.node.name)}.ipynb"
-        load = f"import os\nos.environ['PERSIST_ROOT'] = {session.root!r}\n{LOAD}\n{QUICK}"
+        load = f"import os\nos.environ['PERSIST_ROOT'] = {session.root!r}\n{LOAD}\n{QUICK if quick else ''}"
         jupyter.write(name, [load, *cells])
         opened.append(Notebook(browser, jupyter, name, family))
         opened[-1].run(0)

@@ -46,7 +46,7 @@ class Server:
 
     def call(self, path: str, method: str = "GET") -> bytes:
         request = urllib.request.Request(f"{self.address}{path}", method=method, headers={"Authorization": f"token {TOKEN}"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
             return bytes(answer.read())
 
 
@@ -80,7 +80,7 @@ def server(directory: Path, **variables: str) -> Iterator[Server]:
 
     def ready() -> bool:
         assert process.poll() is None, (own / "log").read_text()
-        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+        with contextlib.suppress(OSError):
             started.call("/api/status")
             return True
         return False
@@ -132,7 +132,9 @@ class Notebook:
         return self.cell(at).locator(".jp-Cell-outputArea")
 
     def start(self, at: int) -> None:
-        """Run a cell as its reader does: a click into it, Shift and Enter."""
+        """Run a cell as its reader does: a click into it, Shift and Enter. Its number, which an older run gave it, is gone before."""
+        self.page.evaluate(f"at => {{ ({_FIND}).content.widgets[at].model.executionCount = null; }}", at)
+        expect(self.cell(at).locator(".jp-InputPrompt").first).not_to_have_text(re.compile(r"\d"))
         self.cell(at).locator(".cm-content").click()
         self.page.keyboard.press("Shift+Enter")
 

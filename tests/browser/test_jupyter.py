@@ -133,7 +133,7 @@ def watch():
     while monitor._thread is not None: time.sleep(0.05)
     open({str(over)!r}, "w").close()
 threading.Thread(target=watch, daemon=True).start()"""
-    page = notebook("%persist_status", watch)
+    page = notebook("%persist_status", watch, quick=True)
     page.run(1)
     expect(line(page.output(1), "live")).to_contain_text("running")
     line(page.output(1), "live").focus()
@@ -156,7 +156,7 @@ def test_a_killed_kernel_is_no_table_that_looks_live(
     notebook: Callable[..., Notebook], session: Session, tmp_path: Path
 ) -> None:
     session.persist("live", WAIT.format(path=str(tmp_path / "go")))
-    page = notebook("%persist_status", "import os; os.getpid()")
+    page = notebook("%persist_status", "import os; os.getpid()", quick=True)
     page.run(1)
     page.run(2)
     expect(line(page.output(1), "live")).to_contain_text("running")
@@ -173,7 +173,7 @@ def test_a_restarted_kernel_is_told_and_the_cell_shows_a_live_table_again(
     notebook: Callable[..., Notebook], session: Session
 ) -> None:
     session.persist("one", "1").wait(60)
-    page = notebook("%persist_status")
+    page = notebook("%persist_status", quick=True)
     page.run(1)
     expect(line(page.output(1), "one")).to_contain_text("done")
     page.restart()
@@ -189,7 +189,7 @@ def test_a_page_that_the_kernel_cannot_hear_says_what_to_do(
     notebook: Callable[..., Notebook], session: Session, jupyter: Server
 ) -> None:
     session.persist("one", "1").wait(60)
-    page = notebook("%persist_status")
+    page = notebook("%persist_status", quick=True)
     page.run(1)
     expect(line(page.output(1), "one")).to_contain_text("done")
     alert = page.output(1).get_by_role("alert")
@@ -199,7 +199,7 @@ def test_a_page_that_the_kernel_cannot_hear_says_what_to_do(
         page.run(0)
         page.run(1)
         with contextlib.suppress(AssertionError):
-            expect(alert).to_contain_text("load the page again", timeout=20_000)
+            expect(alert).to_contain_text("load the page again")
             break
         assert attempt < 2, "the page was heard three times"
     session.persist("two", "1").wait(60)

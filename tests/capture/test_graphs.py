@@ -82,7 +82,7 @@ def main(monkeypatch):
     return module
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plan=plans())
 def test_a_graph_is_written_and_read_as_it_is(main, plan):
     note(plan)
@@ -102,7 +102,7 @@ def drawn(count):
     """Plans as Hypothesis draws them."""
     found = []
 
-    @settings(max_examples=count, deadline=None, database=None, phases=[Phase.generate])
+    @settings(max_examples=count, database=None, phases=[Phase.generate])
     @given(plan=plans())
     def draw(plan):
         found.append(plan)

@@ -304,21 +304,19 @@ def parts_of(data, cuts):
     return [data[start:end] for start, end in zip([0, *places], [*places, len(data)], strict=True)]
 
 
-@settings(deadline=None)
 @given(data=st.binary(max_size=200), cuts=st.lists(st.integers(0, 10**6), max_size=6), head=st.integers(1, 128))
 def test_a_checksum_does_not_depend_on_how_the_data_comes(data, cuts, head):
     with mock.patch.object(digests, "HEAD", head):
         assert checksum_of(parts_of(data, cuts)) == digests.checksum(memoryview(data)) == checksum_of([data])
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(tail=st.binary(max_size=300), cuts=st.lists(st.integers(0, 10**9), max_size=4))
 def test_nor_at_the_size_where_its_second_half_begins(tail, cuts):
     data = bytes(digests.HEAD - 150) + tail
     assert checksum_of(parts_of(data, cuts)) == digests.checksum(memoryview(data))
 
 
-@settings(deadline=None)
 @given(
     data=st.binary(min_size=1, max_size=200),
     place=st.integers(0, 10**6),

@@ -820,7 +820,7 @@ def ended(cell, namespace):
     return error, repr(namespace["trace"]), {name: repr(namespace[name]) for name in VARIABLES if name in namespace}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(seed=st.integers(0, 1 << 32), length=st.integers(1, 5), values=st.tuples(*(st.integers(0, 3) for _ in VARIABLES)))
 def test_no_program_can_tell_that_the_other_names_stayed_at_home(seed, length, values):
     cell = Programs(random.Random(seed)).program(length)
@@ -865,7 +865,7 @@ class Witness(dict):
             super().__delitem__(name)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(cell=straight_lines())
 def test_straight_lines_need_exactly_what_they_read(cell):
     witness = Witness(dict.fromkeys(VARIABLES, 1))

@@ -19,7 +19,7 @@ STORIES = {
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory):
-    return play(STORIES, tmp_path_factory.mktemp("stories"), job_seconds=3)
+    return play(STORIES, tmp_path_factory.mktemp("stories"), job_seconds=10)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def answers(tmp_path_factory):
         ("the submission is refused", "not submitted: job story-4 not submitted: log: cannot pickle 'TextIOWrapper'"),
         ("the session crashes", "the session ended by signal 9"),
         ("the job crashes", "killed by signal 9"),
-        ("the job hangs", "job story-7 has not ended after 3 s"),
+        ("the job hangs", "job story-7 has not ended after 10 s"),
     ],
 )
 def test_what_goes_wrong_is_told(answers, story, words):

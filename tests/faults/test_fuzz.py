@@ -24,7 +24,7 @@ from persist_magic.status import JobState, Status
 from persist_magic.store import JobDirectory, Record, Root
 from persist_magic.views import table, wire
 
-EXAMPLES = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+EXAMPLES = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 RECORDS = sorted(
     (
