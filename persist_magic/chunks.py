@@ -164,14 +164,15 @@ class CancelledTasks:
     def __init__(self, run: RunDirectory) -> None:
         self._run = run
         self.requests: dict[int, CancelRequest] = {}
-        self._seen = 0
+        self._seen = 0, 0, 0
 
     def refresh(self) -> None:
         """Read them, if somebody has asked for more."""
         try:
-            seen = os.stat(self._run.cancel_tasks_path).st_mtime_ns
+            info = os.stat(self._run.cancel_tasks_path)
         except OSError:
             return
+        seen = info.st_mtime_ns, info.st_ino, info.st_size  # two requests may be written within one tick of the clock
         if seen != self._seen:
             self._seen = seen
             with contextlib.suppress(PersistError, ValueError):

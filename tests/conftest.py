@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import collections
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -20,6 +21,7 @@ import pexpect
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
+from persist_magic import session as session_module
 from persist_magic import submission
 from persist_magic.capture.cell import Selection, Source
 from persist_magic.errors import PersistError
@@ -187,6 +189,8 @@ def shell(root: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeyp
     main, names = sys.modules["__main__"], set(vars(builtins))
     hook = sys.displayhook, sys.excepthook
     monkeypatch.chdir(tmp_path)
+    # what took long to compare is not compared again for a while, and on a busy machine anything takes long
+    monkeypatch.setattr(session_module, "_QUICK_SECONDS", math.inf)
     yield Shell(capsys)
     InteractiveShell.clear_instance()
     set_session_root(None)

@@ -39,6 +39,7 @@ from persist_magic.errors import (
     UsageError,
 )
 from persist_magic.job import Job
+from persist_magic.journal import unframed
 from persist_magic.monitor import Poller, rows
 from persist_magic.processes import descendants
 from persist_magic.status import JobState
@@ -164,7 +165,7 @@ print(" over", n)
     text = next(parts)
     marker.touch()
     assert text + "".join(parts) == "é😀 end over 0\n" == job[0].stdout()
-    assert "".join(job[1].follow(tail=0)).endswith("over 1\n") or job[1].is_ready()
+    assert "".join(job[1].follow()) == "é😀 end over 1\n" == job[1].stdout()
     job.wait(60)
     assert "".join(job[1].follow(tail=1)) == job[1].stdout(tail=1)
 
@@ -173,11 +174,12 @@ def test_partial_results_are_there_while_others_run(session: Session, marker: Pa
     cell = f"if n == 1:\n    print('waits', flush=True)\n    {WAIT_FOR.format(path=str(marker)).replace(chr(10), chr(10) + ' ' * 4)}\nn * 10"
     job = sweep(session, "fit", cell, n=range(4), options=["--slots", "2"])
     wait_until(lambda: job.states() == ["done", "running", "done", "done"], "three of four tasks")
-    assert (state(job), job[2].fetch(), job[1].stdout()) == (JobState.RUNNING, 20, "waits\n")
+    wait_until(lambda: job[1].stdout() == "waits\n", "the fourth")
+    assert (state(job), job[2].fetch()) == (JobState.RUNNING, 20)
     assert job.counts == Counts(4, done=3, running=1)
     assert re.search(r"tasks 75 %, 3/4(, \d+ s left)?, 1 running>$", repr(job))
     lines = job.summary().splitlines()
-    assert re.fullmatch(r"0 +n=0 +done +0\.\d +0", lines[1])
+    assert re.fullmatch(r"0 +n=0 +done +\d+\.\d +0", lines[1])
     assert re.fullmatch(r"1 +n=1 +running +\d+\.\d", lines[2])
     with pytest.raises(JobTimeout, match=r"job fit\[1\] has not ended"):
         job[1].fetch(timeout=0)
@@ -717,7 +719,8 @@ def test_a_chunk_that_was_cut_off_is_continued_by_hand(session: Session, marker:
     wait_until(lambda: Path(f"{marker}-2").exists() and Path(f"{marker}-2").read_text(), "the third task")
     who = started(job)
     for pid in (who.supervisor.pid, *descendants(who.supervisor.pid)):
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # one may take another with it
+            os.kill(pid, signal.SIGKILL)
     assert job.wait(60).state is JobState.FAILED
     marker.touch()
     subprocess.run(["sh", job.directory.script_path], check=True)
@@ -794,9 +797,11 @@ def test_a_disk_that_is_full_for_a_while_is_waited_for(session: Session, small_d
     journal = Path(job.directory.current_run().journal_path(0))
     wait_until(lambda: journal.stat().st_size % 4096 == 0, "a line of which only a part found room")
     assert state(job) is JobState.RUNNING
+    *_, part = journal.read_bytes().split(b"\n")
     filler.unlink()
     assert job.fetch(60) == [None] * 40
-    assert job.status().note == "1 line of its journal is damaged"
+    is_torn = part and unframed(part) is None  # now and then it breaks at a line's end
+    assert job.status().note == ("1 line of its journal is damaged" if is_torn else "")
 
 
 # ---------------------------------------------------------------- who may run
@@ -823,11 +828,13 @@ most
 def test_a_job_that_waits_gets_its_turn_among_the_tasks(session: Session, tmp_path: Path) -> None:
     log = tmp_path / "log"
     note = f"open({str(log)!r}, 'a').write"
-    cell = f"import time\n{note}(f'{{n}} ')\ntime.sleep(0.1)\nn"
+    waits = f"while n == 0 and not os.path.exists({str(tmp_path / 'all')!r}): time.sleep(0.01)"
+    cell = f"import os, time\n{note}(f'{{n}} ')\n{waits}\ntime.sleep(0.1)\nn"
     first = sweep(session, "first", cell, n=range(20), options=["--slots", "1"])
     running(first, 0)
     plain = session.persist("plain", f"{note}('plain ')", options=["--slots", "1"])
     second = sweep(session, "second", cell, n=range(100, 110), options=["--slots", "1"])
+    (tmp_path / "all").touch()
     for job in (plain, second, first):
         job.wait(60)
     order = log.read_text().split()

@@ -71,7 +71,7 @@ LEFT_BEHIND_SECONDS = 2.0
 """Between SIGTERM and SIGKILL for processes that the cell left behind."""
 SAMPLE_SHARE = 0.01
 """So much of a core may be spent on sampling; where a look at all processes takes long, it is taken less often."""
-SELF_END_SECONDS = 0.3
+SELF_END_SECONDS = 1.0
 """How long processes that the cell left behind may take to end by themselves."""
 EXIT_NOT_WRITTEN = 74
 """The child's exit code when it could not write its outcome (EX_IOERR of sysexits.h)."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import pwd
-import random
 import re
 import shutil
 import signal
@@ -28,7 +27,7 @@ PACKAGES = ("slurm-wlm", "slurmdbd", "munge", "mariadb-server-core", "mariadb-cl
 """What apt-get installs for it on Debian; openmpi-bin brings the libraries of PMIx and MPI that ``srun`` hands to its tasks,
 and libpmix-dev the name by which Slurm loads PMIx.
 """
-PATIENCE = 60.0
+PATIENCE = 180.0
 """Seconds until a daemon or a program that does not answer is given up."""
 
 _LONGEST_DIRECTORY = 55  # a Unix socket's path has 107 characters, of which PMIx takes half: unix(7)
@@ -239,8 +238,14 @@ class Cluster:
 
         A node that works is not resumed, which Slurm calls an error: one whose daemon comes back resumes by itself.
         """
-        if state.lower() != "resume" or self.node_state(node) not in _WORKING:
+        resumes = state.lower() == "resume"
+        if resumes and self.node_state(node) in _WORKING:
+            return
+        try:
             self.run("scontrol", "update", f"nodename={node}", f"state={state}", f"reason={reason}")
+        except ClusterError:
+            if not resumes or self.node_state(node) not in _WORKING:  # it has come back meanwhile
+                raise
 
     def node_state(self, node: str) -> str:
         """Ask for a node's state in sinfo's words (``idle``, ``down*``, …); empty if slurmctld does not answer."""
@@ -481,10 +486,14 @@ def _write_secret(path: Path, data: bytes) -> None:
 
 
 def _free_ports(names: Sequence[str]) -> dict[str, int]:
-    """Choose a port for each name, of those that nobody is bound to."""
+    """Choose a port for each name, of those that nobody is bound to.
+
+    The daemons take them only some seconds later: processes that start a cluster at the same time look at other ports first.
+    """
     ports: dict[str, int] = {}
+    start = 20 * os.getpid() % len(_PORTS)
     with ExitStack() as stack:
-        for port in random.sample(_PORTS, len(_PORTS)):
+        for port in (*_PORTS[start:], *_PORTS[:start]):
             if len(ports) == len(names):
                 return ports
             probe = stack.enter_context(socket.socket())

@@ -22,7 +22,7 @@ import pytest
 
 from persist_magic import monitor, status, submission
 from persist_magic.__main__ import main
-from persist_magic.errors import PersistError, StoreError
+from persist_magic.errors import JobTimeout, PersistError, StoreError
 from persist_magic.job import Job
 from persist_magic.slots import Slots
 from persist_magic.status import JobState
@@ -356,6 +356,8 @@ def test_a_damaged_job_runs_again_or_is_refused(
             try:
                 again = submission.load(name, place).rerun()
                 again.wait(60)
+            except JobTimeout:
+                raise
             except PersistError:
                 continue
             for what, question in given(again).items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -14,7 +13,9 @@ import pytest
 from persist_magic import submission
 from persist_magic.errors import JobFailed, NoSuchJob
 from persist_magic.job import Job
+from persist_magic.slots import Slots
 from persist_magic.status import JobState
+from persist_magic.store import Root
 from persist_magic.sweep import Sweep
 from tests.conftest import Session, alive, wait_until
 from tests.test_sweeps import sweep
@@ -33,13 +34,6 @@ def supervisor_of(job: Job) -> int:
     started = job.directory.current_run().started()
     assert started is not None
     return started.supervisor.pid
-
-
-def holds(pid: int, folder: Path) -> bool:
-    """Whether a process has a folder open: before, nothing of it knows where it stands."""
-    with contextlib.suppress(FileNotFoundError):
-        return any(os.readlink(each.path) == str(folder) for each in os.scandir(f"/proc/{pid}/fd"))
-    return False
 
 
 def moved(session: Session) -> Path:
@@ -111,10 +105,9 @@ raise ValueError('as it should be')"""
 def test_a_queued_job_is_moved_and_begins_where_it_is(session: Session, marker: Path) -> None:
     first = start_waiting(session, marker)
     waiting = session.persist("next", "'value'", options=["--slots", "1"])
-    handle = waiting.directory.handle()
-    assert handle is not None
-    assert handle.process is not None
-    wait_until(lambda: holds(handle.process.pid, waiting.path), "its place")
+    asked = waiting.directory.current_run().submitted()
+    assert asked is not None
+    wait_until(lambda: Slots(Root(session.root)).holder(asked.settings["ticket"]), "its place")
     there = moved(session)
     job = submission.load("next", there)
     assert job.status().state is JobState.QUEUED

@@ -110,7 +110,12 @@ def test_no_cell_begins_that_nobody_would_find(session: Session, marker: Path, t
     script = killed_supervisor(tmp_path, marker, "rename", ".endswith('/started.json')")
     job = session.persist("calc", f"open({str(marker)!r}, 'w').close()\n'value'", python=str(script))
     assert "vanished" in job.wait(60).reason
-    wait_until(lambda: not any(str(job.path) in str(each.info) for each in psutil.process_iter(["cmdline"])), "their end")
+
+    def workers() -> list[psutil.Process]:
+        every = psutil.process_iter(["cmdline"])
+        return [each for each in every if any(str(job.path) in word for word in each.info["cmdline"] or ())]
+
+    wait_until(lambda: not workers(), "the child's end")
     assert not marker.exists()
     assert "vanished" in job.status().reason
     script.unlink()

@@ -66,7 +66,7 @@ def race(session: Session, folder: Path, *actions: str, lanes: int = 1) -> list[
     ]
     wait_until(lambda: all(os.path.exists(f"{gate}.{number}") for number in range(len(actions))), "the racers")
     gate.touch()
-    return [json.loads(racer.communicate(timeout=60)[0]) for racer in racers]
+    return [json.loads(racer.communicate(timeout=600)[0]) for racer in racers]
 
 
 def test_of_many_who_submit_one_name_one_wins(session: Session, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from nbclient.exceptions import DeadKernelError
 from ..conftest import end_jobs
 from . import FOLDER, keeping
 
-CELL_SECONDS = 200
+CELL_SECONDS = 900
 """The longest that a cell may take; under Slurm some wait for the scheduler."""
 _OF_A_SESSION = ("PERSIST_", "SLURM", "SBATCH_", "IPYTHON", "MPLBACKEND", "MPLCONFIGDIR")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -40,8 +41,9 @@ def empty(root: str) -> str:
 
 
 def test_a_healthy_cluster_and_a_partition_that_is_not_there(
-    cluster: Cluster, empty: str, capsys: pytest.CaptureFixture[str]
+    cluster: Cluster, empty: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(trial, "SOON_SECONDS", math.inf)
     code, said = look(capsys)
     assert code == 0
     assert [verdict for verdict, _ in said] == ["ok"] * 3
@@ -80,7 +82,7 @@ def test_a_host_on_which_nothing_is_written_into_the_root(
 ) -> None:
     """It hangs in the lines before the worker, which looks the same as a root that the host does not have."""
     monkeypatch.setattr(get_backend("slurm"), "setup", ["sleep 1000"])
-    code, said = look(capsys, "--timeout", "3")
+    code, said = look(capsys, "--timeout", "10")
     assert code == 1
     verdict, words = said[-1]
     assert verdict == "trouble"

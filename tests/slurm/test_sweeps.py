@@ -137,8 +137,8 @@ import os, time
 os.makedirs({str(marker)!r}, exist_ok=True)
 mine = os.path.join({str(marker)!r}, str(n))
 open(mine, "w").close()
-deadline, most = time.monotonic() + 0.5, 0
-while time.monotonic() < deadline:
+begin, most = time.monotonic(), 0
+while time.monotonic() < begin + (0.5 if most > 1 else 5):
     most = max(most, len(os.listdir({str(marker)!r})))
     time.sleep(0.01)
 os.unlink(mine)
@@ -153,7 +153,7 @@ def test_a_submission_whose_answer_is_lost_is_found(
     slurm: SlurmSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shim(tmp_path / "bin", monkeypatch, "sbatch", '$REAL "$@" >/dev/null\nexec sleep 1000')
-    backends.get_backend("slurm").timeout = 2.0  # type: ignore[attr-defined]
+    backends.get_backend("slurm").timeout = 10.0  # type: ignore[attr-defined]
     assert sweep(slurm, "hanging", "n", range(3)).fetch(90) == [0, 1, 2]
 
 
