@@ -6,6 +6,7 @@ Owns the conversation with `laboratory`: lines of JSON. It never touches the roo
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import sys
@@ -41,6 +42,7 @@ def _carry_out(request: dict[str, Any], answer_to: int) -> None:
 def main() -> None:
     output = os.dup(1)
     os.dup2(2, 1)
+    gc.freeze()  # what stands here is not gone through, and so copied, by each call's process
     for line in sys.stdin:
         request = json.loads(line)
         read_end, write_end = os.pipe()
