@@ -101,15 +101,15 @@ def _evidence(chunk: Chunk, base: Evidence, observed: ObservedChunks | None, obs
     )
 
 
-def _identity(run: RunDirectory) -> int:
-    """What tells a run from another one of its number, which comes again if a rerun was refused: when it was asked for.
+def _key(run: RunDirectory) -> tuple[int, int]:
+    """What tells a run from others: its number, which comes again if a rerun was refused, and when it was asked for.
 
     An inode comes again, too. What a worker began by itself was not asked for, and is never refused.
     """
     try:
-        return os.stat(run.submitted_path).st_mtime_ns
+        return run.number, os.stat(run.submitted_path).st_mtime_ns
     except OSError:
-        return 0
+        return run.number, 0
 
 
 class _Run:
@@ -117,7 +117,7 @@ class _Run:
 
     def __init__(self, run: RunDirectory, spec: JobSpec) -> None:
         self.run = run
-        self.key = run.number, _identity(run)
+        self.key = _key(run)
         self.submitted: Submitted | None = run.submitted()
         self.whole = self.submitted is None or not self.submitted.tasks
         tasks, self.size = division(self.submitted, spec.tasks)
@@ -149,13 +149,11 @@ class Ledger:
         numbers = self._directory.runs()
         if not numbers:
             raise Damaged(self._directory.name, "the directory", "it holds no run")
-        newest = self._directory.run(numbers[-1])
-        if not self._runs or self._runs[0].key != (newest.number, _identity(newest)):
+        if not self._runs or self._runs[0].key != _key(self._directory.run(numbers[-1])):
             known = {run.key: run for run in self._runs}
             self._runs = []
-            for number in reversed(numbers):
-                directory = self._directory.run(number)
-                run = known.get((number, _identity(directory))) or _Run(directory, self._spec)
+            for directory in map(self._directory.run, reversed(numbers)):
+                run = known.get(_key(directory)) or _Run(directory, self._spec)
                 self._runs.append(run)
                 if run.whole:
                     break

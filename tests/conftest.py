@@ -29,6 +29,8 @@ from persist_magic.job import Job
 from persist_magic.session import set_session_root
 from persist_magic.store import Started
 from persist_magic.submission import Submission
+from persist_magic.sweep import Sweep
+from persist_magic.tasks import ledger
 
 from .shell import Shell
 
@@ -49,13 +51,23 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = PATIENC
 
 
 def started(job: Job) -> Started:
-    """The record of the newest run's start, once its cell's process is known."""
+    """The record of the newest run's start, of a sweep its first chunk's, once its cell's process is known."""
 
     def known() -> Started | None:
-        record = job.directory.current_run().started()
+        if isinstance(job, Sweep):
+            with ledger(job.directory, job.spec()) as found:
+                record = found.chunks[0].started
+        else:
+            record = job.directory.current_run().started()
         return record if record is not None and record.child is not None else None
 
     return wait_until(known, f"the start of {job.name}")
+
+
+def await_supervisor(job: Job) -> None:
+    """Wait until the supervisor of a job that has ended is gone, which tidies up after it has written the end."""
+    supervisor = started(job).supervisor
+    wait_until(lambda: not alive(supervisor.pid), f"the end of the supervisor of {job.name}")
 
 
 def end_jobs(root: str | Path) -> None:

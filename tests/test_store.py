@@ -26,7 +26,7 @@ from persist_magic.errors import (
 from persist_magic.processes import ProcessId
 from persist_magic.store import Ended, Handle, JobDirectory, JobSpec, Root, Started, check_name, write_atomic
 
-from .conftest import Session, alive, started, wait_until
+from .conftest import Session, await_supervisor
 
 ENDED = Ended(12.5, "done", "", 0, None, 0.25, 4096, "")
 
@@ -210,8 +210,7 @@ def test_everything_is_private_whatever_the_umask(session: Session, tmp_path: Pa
         assert session.persist("private", "print(1)\nx = ours.two\nx", snapshot=True).fetch(60) == 2
     finally:
         os.umask(before)
-    supervisor = started(session.job("private")).supervisor
-    wait_until(lambda: not alive(supervisor.pid), "the end of who still tidies up")
+    await_supervisor(session.job("private"))
     for path in [Path(session.root), *Path(session.root).rglob("*")]:
         assert stat.S_IMODE(path.lstat().st_mode) & 0o077 == 0, path
 

@@ -43,13 +43,12 @@ from persist_magic.journal import unframed
 from persist_magic.monitor import Poller, rows
 from persist_magic.processes import descendants
 from persist_magic.status import JobState
-from persist_magic.store import Started
 from persist_magic.submission import jobs, load, persist
 from persist_magic.sweep import Sweep, Task
-from persist_magic.tasks import Counts, ledger
+from persist_magic.tasks import Counts
 from persist_magic.views.table import table
 
-from .conftest import Session, alive, environment, wait_until
+from .conftest import Session, alive, environment, started, wait_until
 from .shell import Shell
 
 WAIT_FOR = "import os, time\nwhile not os.path.exists({path!r}): time.sleep(0.01)\n"
@@ -66,17 +65,6 @@ def sweep(session: Session, name: str, cell: str, options: Iterable[str] = (), *
 
 def state(job: Job | Task) -> JobState:
     return job.status().state
-
-
-def started(job: Sweep) -> Started:
-    """Who runs the chunk of a sweep on this machine, once its child is known."""
-
-    def known() -> Started | None:
-        with ledger(job.directory, job.spec()) as found:
-            record = found.chunks[0].started
-        return record if record is not None and record.child is not None else None
-
-    return wait_until(known, f"the start of {job.name}")
 
 
 def running(job: Sweep, number: int) -> Task:
@@ -700,7 +688,8 @@ def test_a_rerun_in_between_mixes_no_runs(session: Session, marker: Path, monkey
 
 def test_a_rerun_whose_number_comes_again_is_read_anew(session: Session, marker: Path) -> None:
     job = sweep(session, "fit", f"import os\nassert n or os.path.exists({str(marker)!r})\nn * n", n=range(3))
-    asked = job.wait(60) and job.directory.current_run().submitted()
+    job.wait(60)
+    asked = job.directory.current_run().submitted()
     assert asked is not None
     refused = job.directory.create_run(2, replace(asked, tasks="0"))
     assert job.status().state is JobState.QUEUED

@@ -334,7 +334,8 @@ class Supervisor:
 
     # ---- the child
 
-    def _run_child(self) -> int:
+    def _fork(self) -> int:
+        """Fork the child, which begins when it is written down which process it is; return its pid."""
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         known, tell = os.pipe()
         child = os.fork()
@@ -359,6 +360,28 @@ class Supervisor:
             os.write(tell, b".")
         os.close(tell)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        return child
+
+    def _is_found(self, child: int) -> bool:
+        """Whether it is written down that this process is the child."""
+        try:
+            started = self.records.started()
+        except PersistError:
+            return False
+        return started is not None and started.child is not None and started.child.pid == child
+
+    def _child(self) -> Callable[[], NoReturn]:
+        """Import what the child needs, and return what runs the cell, or becomes the program that starts its MPI ranks."""
+        if self.spec.ranks:
+            from .ranks import launch
+
+            return lambda: launch(self.run, SIGNALS)
+        from .execution import run_child
+
+        return lambda: run_child(self.job, self.run, self.spec, SIGNALS)
+
+    def _run_child(self) -> int:
+        child = self._fork()
         adopt_orphans()
         end = self._watch(child)
         left = self._end_descendants()
@@ -378,24 +401,6 @@ class Supervisor:
         ended = Ended(time.time(), word, reason, end.exit_code, end.signal, end.cpu_seconds, end.peak_memory, note, final)
         self._write_end(ended)
         return 0 if word == "done" else 1
-
-    def _is_found(self, child: int) -> bool:
-        """Whether it is written down that this process is the child."""
-        try:
-            started = self.records.started()
-        except PersistError:
-            return False
-        return started is not None and started.child is not None and started.child.pid == child
-
-    def _child(self) -> Callable[[], NoReturn]:
-        """Import what the child needs, and return what runs the cell, or becomes the program that starts its MPI ranks."""
-        if self.spec.ranks:
-            from .ranks import launch
-
-            return lambda: launch(self.run, SIGNALS)
-        from .execution import run_child
-
-        return lambda: run_child(self.job, self.run, self.spec, SIGNALS)
 
     def _outcome(self, end: ChildEnd) -> Outcome | None:
         """The cell's own word; of MPI ranks that of one that failed, else rank 0's."""

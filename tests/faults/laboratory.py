@@ -26,6 +26,24 @@ from persist_magic.processes import descendants
 SOURCE = Path(__file__).with_name("interpose.c")
 
 
+def interpreter(folder: Path, before: str) -> Path:
+    """Write a Python for ``python=`` whose workers begin with some code, as if the system around them did so."""
+    script = folder / "python"
+    worker = "import runpy, sys\nsys.argv.pop(0)\nrunpy.run_path(sys.argv[0], run_name='__main__')\n"
+    script.write_text(f"#!{sys.executable}\n{before}\n{worker}")
+    script.chmod(0o755)
+    return script
+
+
+def workers(root: str | Path) -> list[psutil.Process]:
+    """Return the workers of a root, or of a job directory."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        if any(word.startswith(str(root)) for word in process.info["cmdline"] or ()):
+            found.append(process)
+    return found
+
+
 def build(folder: Path) -> Path:
     """Compile the library that is interposed."""
     library = folder / "interpose.so"
@@ -159,22 +177,13 @@ class Laboratory:
     def living(self, seconds: float = 10.0) -> list[psutil.Process]:
         """Return the workers of the root that still live after a while."""
         deadline = time.monotonic() + seconds
-        while (found := self.processes()) and time.monotonic() < deadline:
+        while (found := workers(self.root)) and time.monotonic() < deadline:
             time.sleep(0.005)
-        return found
-
-    def processes(self) -> list[psutil.Process]:
-        """Return the workers of the root and what they have started."""
-        found = []
-        for process in psutil.process_iter(["cmdline"]):
-            words = process.info["cmdline"] or []
-            if any(word.startswith(str(self.root)) for word in words):
-                found.append(process)
         return found
 
     def end_all(self) -> None:
         """Kill every process of the root's jobs."""
-        for process in self.processes():
+        for process in workers(self.root):
             for pid in (*descendants(process.pid), process.pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,8 @@ from persist_magic.store import Root
 from persist_magic.sweep import Sweep
 from tests.conftest import Session, alive, wait_until
 from tests.test_sweeps import sweep
+
+from .laboratory import interpreter
 
 WAITING = "import os, time\nprint('begun')\nwhile not os.path.exists({path!r}): time.sleep(0.01)\nprint('done')\nlist('abc')"
 
@@ -117,9 +118,9 @@ def test_a_queued_job_is_moved_and_begins_where_it_is(session: Session, marker: 
     assert not os.path.exists(session.root)
 
 
-WORKER_OF_A_MOVED_ROOT = """#!{python}
-# The interpreter of a job whose root is moved in the middle of the first write to its queue, and of that of the run's start.
-import os, runpy, sys
+MOVED_ROOT = """
+# The root is moved in the middle of the first write to its queue, and of that of the run's start.
+import os
 real = {{"rename": os.rename, "link": os.link}}
 moves = {{"rename": ({root!r}, {there!r}), "link": ({there!r}, {root!r})}}
 
@@ -133,16 +134,12 @@ def moving(word, part):
     return call
 
 os.rename, os.link = moving("rename", "/.slots/"), moving("link", "/started.json")
-sys.argv.pop(0)
-runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
 def test_the_root_is_moved_while_a_job_takes_its_place_and_while_it_starts(session: Session, tmp_path: Path) -> None:
-    script, there, back = tmp_path / "python", Path(session.root).parent / "moved", tmp_path / "back"
-    places = {"root": session.root, "there": str(there), "back": str(back)}
-    script.write_text(WORKER_OF_A_MOVED_ROOT.format(python=sys.executable, **places))
-    script.chmod(0o755)
+    there, back = Path(session.root).parent / "moved", tmp_path / "back"
+    script = interpreter(tmp_path, MOVED_ROOT.format(root=session.root, there=str(there), back=str(back)))
     session.persist("next", "'value'", python=str(script))
     wait_until(back.exists, "the second move")  # nobody finds the job before
     assert session.job("next").fetch(60) == "value"

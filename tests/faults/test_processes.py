@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from persist_magic import submission
@@ -18,6 +17,8 @@ from persist_magic.errors import JobFailed, PersistError, StoreError
 from persist_magic.job import Job
 from persist_magic.status import JobState
 from tests.conftest import Session, alive, started, wait_until
+
+from .laboratory import interpreter, workers
 
 CELL = """
 import os, subprocess, time
@@ -79,9 +80,9 @@ def test_kill_9_of_any_of_its_processes(
     assert bystander.fetch(60) == 1
 
 
-KILLED_SUPERVISOR = """#!{python}
-# The interpreter of a job whose supervisor is killed instead of a call.
-import os, runpy, signal, sys, time
+KILLED_SUPERVISOR = """
+# The supervisor is killed instead of a call.
+import os, signal, time
 real = os.{call}
 
 def call(*arguments):
@@ -93,16 +94,11 @@ def call(*arguments):
     return real(*arguments)
 
 os.{call} = call
-sys.argv.pop(0)
-runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
 def killed_supervisor(folder: Path, marker: Path, call: str, which: str) -> Path:
-    script = folder / "python"
-    script.write_text(KILLED_SUPERVISOR.format(python=sys.executable, marker=str(marker), call=call, which=which))
-    script.chmod(0o755)
-    return script
+    return interpreter(folder, KILLED_SUPERVISOR.format(marker=str(marker), call=call, which=which))
 
 
 def test_no_cell_begins_that_nobody_would_find(session: Session, marker: Path, tmp_path: Path) -> None:
@@ -110,12 +106,7 @@ def test_no_cell_begins_that_nobody_would_find(session: Session, marker: Path, t
     script = killed_supervisor(tmp_path, marker, "rename", ".endswith('/started.json')")
     job = session.persist("calc", f"open({str(marker)!r}, 'w').close()\n'value'", python=str(script))
     assert "vanished" in job.wait(60).reason
-
-    def workers() -> list[psutil.Process]:
-        every = psutil.process_iter(["cmdline"])
-        return [each for each in every if any(str(job.path) in word for word in each.info["cmdline"] or ())]
-
-    wait_until(lambda: not workers(), "the child's end")
+    wait_until(lambda: not workers(job.path), "the child's end")
     assert not marker.exists()
     assert "vanished" in job.status().reason
     script.unlink()

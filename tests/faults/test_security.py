@@ -17,7 +17,7 @@ from persist_magic.capture.environment import looks_secret
 from persist_magic.errors import BackendError, Damaged, InvalidName, JobFailed, JobLives, UnsafePath
 from persist_magic.job import Job
 from persist_magic.store import Root
-from tests.conftest import Session, alive, started, wait_until
+from tests.conftest import Session, await_supervisor, wait_until
 from tests.shell import Shell
 
 HOSTILE = [
@@ -287,7 +287,7 @@ def test_no_module_is_imported_that_others_may_have_written(
 def test_a_colleagues_job_is_read_by_who_trusts_them(shell: Shell, root: str, capsys: pytest.CaptureFixture[str]) -> None:
     job = shell.run("%%persist calc\nnumbers = [1, 2]\nsum(numbers)")
     job.wait(60)
-    wait_until(lambda: not alive(started(job).supervisor.pid), "the end of who still tidies up")
+    await_supervisor(job)
     for path in [Path(root), *Path(root).rglob("*")]:
         os.chown(path, 12345, 12345)
     with pytest.raises(UnsafePath, match=r"belongs to user 12345.*add --trust"):

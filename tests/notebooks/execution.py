@@ -17,7 +17,6 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 
-
 from ..conftest import end_jobs
 from . import FOLDER, keeping
 
